@@ -1,0 +1,69 @@
+# A thin front of CMake's presets (CMakePresets.json). `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := all
+
+JOBS ?= $(shell nproc)
+PREFIX ?= $(CURDIR)/install
+CTEST_ARGS ?=
+
+sources = git ls-files -co --exclude-standard -- '*.cpp' '*.h' '*.cu' '*.cuh'
+clang_format = $(shell command -v clang-format-14 || command -v clang-format)
+clang_tidy = $(shell command -v clang-tidy-14 || command -v clang-tidy)
+
+# $(call build,PRESET,TARGET): configures a preset and builds one target of it.
+define build
+	cmake --preset $(1) --log-level=WARNING
+	cmake --build --preset $(1) -j $(JOBS) --target $(2)
+endef
+
+.PHONY: all build setup demo test bench install format tidy layers asan tsan clean distclean help
+
+all: build ## the same as build
+
+setup: ## system packages, .venv and .models (once; needs root or sudo for packages)
+	@tools/setup/setup.sh
+
+build: setup ## everything, optimised, in build/release (the tool: build/release/gacer)
+	$(call build,release,all)
+
+demo: setup ## builds the tool and shows what it does, on this machine
+	$(call build,release,gacer)
+	demo/run
+
+test: build ## builds everything and runs all tests
+	ctest --preset release -j $(JOBS) $(CTEST_ARGS)
+
+bench: setup ## builds the tool and runs the benchmarks
+	$(call build,release,gacer)
+	bench/run
+
+install: build ## installs the tool and the library under PREFIX (default ./install)
+	cmake --install build/release --prefix $(PREFIX)
+
+format: ## formats all C++ sources in place
+	$(sources) | xargs -r $(clang_format) -i
+
+tidy: setup ## clang-tidy over all C++ sources
+	cmake --preset dev --log-level=WARNING
+	$(sources) | grep '\.cpp$$' | grep -E '^(src|tools)/' | xargs -r -n 4 -P $(JOBS) $(clang_tidy) -p build/dev --quiet
+
+layers: ## checks which folder includes which
+	tools/check_layers
+
+asan: setup ## unit and conformance tests with the address and undefined-behaviour sanitizers
+	$(call build,asan,all)
+	ctest --preset asan -j $(JOBS) $(CTEST_ARGS)
+
+tsan: setup ## the engine's tests with the thread sanitizer
+	$(call build,tsan,all)
+	ctest --preset tsan -j $(JOBS) $(CTEST_ARGS)
+
+clean: ## removes all build directories
+	rm -rf build
+
+distclean: clean ## removes what set-up made too
+	rm -rf .venv .models install
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | column -t -s $$'\t'
