@@ -11,7 +11,7 @@ sources = git ls-files -co --exclude-standard -- '*.cpp' '*.h' '*.cu' '*.cuh'
 clang_format = $(shell command -v clang-format-14 || command -v clang-format)
 clang_tidy = $(shell command -v clang-tidy-14 || command -v clang-tidy)
 
-# $(call build,PRESET,TARGET): configures a preset and builds one target of it.
+# $(call build,PRESET,TARGETS): configures a preset and builds targets of it.
 define build
 	cmake --preset $(1) --log-level=WARNING
 	cmake --build --preset $(1) -j $(JOBS) --target $(2)
@@ -52,11 +52,11 @@ layers: ## checks which folder includes which
 	tools/check_layers
 
 asan: setup ## unit and conformance tests with the address and undefined-behaviour sanitizers
-	$(call build,asan,all)
+	$(call build,asan,tests_unit tests_conformance)
 	ctest --preset asan -j $(JOBS) $(CTEST_ARGS)
 
 tsan: setup ## the engine's tests with the thread sanitizer
-	$(call build,tsan,all)
+	$(call build,tsan,tests_tsan)
 	ctest --preset tsan -j $(JOBS) $(CTEST_ARGS)
 
 clean: ## removes all build directories
@@ -66,4 +66,4 @@ distclean: clean ## removes what set-up made too
 	rm -rf .venv .models install
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | column -t -s $$'\t'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile

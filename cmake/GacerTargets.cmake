@@ -2,6 +2,8 @@
 
 include(GNUInstallDirs)
 
+set(GACER_TEST_LABELS unit conformance scenario e2e gpu slow tsan)
+
 # gacer_add_directory(<directory>): add_subdirectory, if the directory has a CMakeLists.txt.
 function(gacer_add_directory directory)
   if(EXISTS "${PROJECT_SOURCE_DIR}/${directory}/CMakeLists.txt")
@@ -102,8 +104,8 @@ function(gacer_add_test folder)
     set(arg_LABELS unit)
   endif()
   foreach(label IN LISTS arg_LABELS)
-    if(NOT label MATCHES "^(unit|conformance|scenario|e2e|gpu|slow|tsan)$")
-      message(FATAL_ERROR "gacer_add_test(${folder}): unknown label '${label}'")
+    if(NOT label IN_LIST GACER_TEST_LABELS)
+      message(FATAL_ERROR "gacer_add_test(${folder}): '${label}' is not one of: ${GACER_TEST_LABELS}")
     endif()
   endforeach()
   if(NOT arg_TIMEOUT)
@@ -119,6 +121,9 @@ function(gacer_add_test folder)
   gacer_link_deps(${target} PRIVATE ${arg_DEPS})
   target_link_libraries(${target} PRIVATE gacer_warnings GTest::gmock GTest::gtest_main)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")
+  foreach(label IN LISTS arg_LABELS)
+    add_dependencies(tests_${label} ${target})
+  endforeach()
   set(serial "")
   if(arg_SERIAL)
     set(serial RUN_SERIAL ON)
@@ -129,6 +134,13 @@ function(gacer_add_test folder)
     DISCOVERY_MODE PRE_TEST
     DISCOVERY_TIMEOUT 60
     WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
-    PROPERTIES LABELS "${arg_LABELS}" TIMEOUT ${arg_TIMEOUT} ${serial}
-               ENVIRONMENT "GACER_BINARY_DIR=${PROJECT_BINARY_DIR}")
+    PROPERTIES TIMEOUT ${arg_TIMEOUT} ${serial} ENVIRONMENT "GACER_BINARY_DIR=${PROJECT_BINARY_DIR}")
+  # A list does not survive gtest_discover_tests(PROPERTIES): the labels are set when ctest reads the tests.
+  file(CONFIGURE OUTPUT "${CMAKE_CURRENT_BINARY_DIR}/${target}_labels.cmake" @ONLY
+       CONTENT "if(${target}_TESTS)
+  set_tests_properties(\${${target}_TESTS} PROPERTIES LABELS \"${arg_LABELS}\")
+endif()
+")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES
+                                         "${CMAKE_CURRENT_BINARY_DIR}/${target}_labels.cmake")
 endfunction()

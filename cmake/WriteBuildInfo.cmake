@@ -1,4 +1,5 @@
 # Run by the target gacer_build_info_header.
+cmake_minimum_required(VERSION 3.24)
 set(commit "unknown")
 if(GIT)
   execute_process(
