@@ -1,0 +1,154 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gacer/device_info.h>
+#include <gacer/plan.h>
+#include <gacer/policy.h>
+#include <gacer/tenant.h>
+#include <gacer/tensor.h>
+
+namespace gacer {
+
+/// One step of long work, for progress bars.
+struct Progress {
+  std::string phase;  ///< "profile", "search gacer", "measure"
+  std::int64_t done = 0;
+  std::int64_t total = 0;
+  std::string detail;
+};
+
+struct EngineOptions {
+  std::string device = "cpu";     ///< "cpu", "cuda:0", "sim:FILE"
+  std::string device_options;     ///< backend-specific: "impl=plain", "threads=2"
+  std::string precision = "f32";  ///< f32 | tf32 | fp16 | bf16
+  std::string profile_path;       ///< SQLite file; empty: the user's cache directory
+  bool use_profile = true;        ///< false: measure all, keep nothing
+  std::uint64_t seed = 1;
+  std::vector<std::string> disabled_passes;
+  std::function<void(const Progress&)> on_progress;
+  const std::atomic<bool>* is_cancelled = nullptr;  ///< long work stops with Error{kInterrupted}
+};
+
+/// What one tenant's part of a measurement says.
+struct TenantResult {
+  std::string name;
+  double latency_median_ms = 0;  ///< from the round's start to the tenant's last step
+  double latency_p95_ms = 0;
+  double items_per_s = 0;
+};
+
+/// One plan, checked and measured.
+struct PolicyResult {
+  std::string policy;
+  Plan plan;
+  double predicted_ms = 0;
+  double min_ms = 0, median_ms = 0, p95_ms = 0;
+  int rounds = 0;
+  std::vector<TenantResult> tenants;
+  double utilization = 0;  ///< of the device's area, from a traced round
+  double residue = 0;      ///< 1 - utilization
+  bool outputs_match = false;
+  double max_rel_error = 0;  ///< against the sequential plan, of each tensor's scale
+  int launches = 0;
+  PlanSummary summary;
+  double search_s = 0;
+  /// A traced round: which step ran when and where.
+  struct Span {
+    int tenant = 0;
+    std::string node;
+    std::string variant;
+    int unit_begin = 0, unit_end = 0;
+    Chunk chunk;
+    double begin_ms = 0, end_ms = 0;
+  };
+  std::vector<Span> timeline;
+};
+
+struct TenantInfo {
+  std::string name, model, mode, precision;
+  std::int64_t batch = 1;
+  std::int64_t weights_bytes = 0;
+  std::int64_t arena_bytes = 0;
+  int nodes = 0;
+};
+
+/// The result of `compare` (several policies, interleaved) or `run` (one).
+struct Comparison {
+  DeviceInfo device;
+  double foreign_load = 0;  ///< cores' worth of other processes' work while measuring
+  std::vector<TenantInfo> tenants;
+  std::vector<PolicyResult> policies;
+  double critical_path_ms = 0, flop_ms = 0, bytes_ms = 0, area_estimate_ms = 0;  ///< bounds
+  std::string chosen;       ///< policy whose plan would be used
+  std::string best_simple;  ///< of sequential, streams, partition
+  bool regulated_won = false;
+  double profile_s = 0, plan_s = 0;
+};
+
+struct MeasureOptions {
+  int min_rounds = 7;
+  std::chrono::milliseconds time{2000};  ///< per policy, interleaved
+  bool check = true;                     ///< poisoned, fresh inputs, against sequential
+};
+
+/// Tenants on one device: profile, plan, compile, run. Not thread-safe; one engine a device.
+class Engine {
+ public:
+  explicit Engine(EngineOptions options);
+  ~Engine();
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+
+  const DeviceInfo& device() const;
+  /// Loads, optimises and places a model. Returns the tenant's index. Errors as read_onnx;
+  /// kOutOfMemory leaves the engine as it was.
+  int add_tenant(const TenantSpec& spec);
+  const std::vector<TenantInfo>& tenants() const;
+
+  /// Names, types and shapes (batch included) of a tenant's model inputs and outputs.
+  struct Port {
+    std::string name;
+    DType dtype = DType::kF32;
+    Shape shape;
+  };
+  std::vector<Port> inputs(int tenant) const;
+  std::vector<Port> outputs(int tenant) const;
+
+  /// Measures rows that the tenants' nodes still lack. Rows are kept as they are measured, also
+  /// when interrupted. Returns seconds spent.
+  double profile();
+  /// Searches with a policy ("auto": gacer under the never-worse guard).
+  Plan make_plan(const std::string& policy, const PolicyLimits& limits = {});
+  /// Checks the plan against tenants and device (Error{kPlan}) and compiles it.
+  void load(const Plan& plan);
+  const Plan& plan() const;
+
+  /// Inputs hold until set again; unset inputs are seeded random. Error{kUsage} on a wrong name,
+  /// type or shape, saying what is expected.
+  void set_input(int tenant, const std::string& name, const Tensor& value);
+  /// One round of the loaded plan; milliseconds.
+  double run_round();
+  Tensor output(int tenant, const std::string& name) const;
+
+  /// Measures policies interleaved, checked; runs the guard for "auto".
+  Comparison compare(const std::vector<std::string>& policies, const MeasureOptions& measure = {},
+                     const PolicyLimits& limits = {});
+  /// Measures one given plan beside the best simple policy.
+  Comparison measure(const Plan& plan, const MeasureOptions& options = {});
+  /// Text for `gacer explain`: the plan in words with predicted and simple-policy times.
+  std::string explain(const Plan& plan);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gacer

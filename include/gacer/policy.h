@@ -1,0 +1,24 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace gacer {
+
+/// When a search stops: evaluations on the cost model, measurements on the device, or time.
+struct PolicyLimits {
+  std::int64_t evaluations = 2000;
+  std::int64_t measurements = 40;
+  std::chrono::milliseconds time{0};  ///< 0: no limit
+};
+
+struct PolicyInfo {
+  std::string name;
+  std::string summary;
+};
+/// Policies of this build, the simple ones first.
+std::vector<PolicyInfo> list_policies();
+
+}  // namespace gacer

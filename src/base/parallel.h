@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace gacer {
+
+/// A team of threads that work together on one step. The calling thread is member 0.
+class Team {
+ public:
+  virtual ~Team() = default;
+  virtual int size() const = 0;
+  /// Runs body(member) once on each member, returns when all are done. Not reentrant. `body` must
+  /// not throw when size() > 1.
+  virtual void run(const std::function<void(int member)>& body) = 0;
+
+  /// Splits [0, count) into contiguous ranges, one a member; runs inline when the count is below
+  /// `grain`.
+  void parallel_for(std::int64_t count, std::int64_t grain,
+                    const std::function<void(std::int64_t begin, std::int64_t end)>& body) {
+    if (count <= 0) return;
+    if (size() == 1 || count <= grain) {
+      body(0, count);
+      return;
+    }
+    run([&](int member) {
+      const std::int64_t begin = count * member / size();
+      const std::int64_t end = count * (member + 1) / size();
+      if (begin < end) body(begin, end);
+    });
+  }
+};
+
+/// The calling thread alone.
+class SerialTeam final : public Team {
+ public:
+  int size() const override { return 1; }
+  void run(const std::function<void(int)>& body) override { body(0); }
+};
+
+}  // namespace gacer

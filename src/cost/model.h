@@ -1,0 +1,54 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <gacer/plan.h>
+
+#include "plan/problem.h"
+#include "profile/profile.h"
+#include "search/evaluator.h"
+
+namespace gacer {
+
+/// When a step runs by the model.
+struct ModelStep {
+  StepRef step;
+  double begin_ms = 0;
+  double end_ms = 0;
+};
+
+/// A round by the model.
+struct Timeline {
+  double round_ms = 0;
+  std::vector<ModelStep> steps;
+  double utilization = 0;  ///< busy area / (groups * round)
+};
+
+/// Lower bounds of a round, each in milliseconds; 0 when a peak is unknown.
+struct Bounds {
+  double critical_path_ms = 0;  ///< slowest tenant alone, fastest variants
+  double flop_ms = 0;
+  double bytes_ms = 0;
+  double area_estimate_ms = 0;  ///< sum of smallest areas: an estimate, not a bound
+};
+
+/// Contention model: plan + rows → timeline. Deterministic list scheduling of the step graph on
+/// the device's groups; concurrent steps on shared groups slow each other down by their saturated
+/// times. Error{kPlan} for an illegal plan; a Refusal when a row is missing.
+Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, const Plan& plan);
+Bounds compute_bounds(const Problem& problem, const ProfileTable& rows);
+
+/// The model as an Evaluator. References outlive it.
+class ModelEvaluator final : public Evaluator {
+ public:
+  ModelEvaluator(const Problem& problem, const ProfileTable& rows)
+      : problem_(problem), rows_(rows) {}
+  Result<double> evaluate(const Plan& plan) override;
+
+ private:
+  const Problem& problem_;
+  const ProfileTable& rows_;
+};
+
+}  // namespace gacer

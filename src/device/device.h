@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gacer/device_info.h>
+#include <gacer/plan.h>
+
+#include "base/result.h"
+#include "device/kernel.h"
+
+namespace gacer {
+
+/// Device memory that its owner frees. Move-only through unique_ptr; data() never changes.
+class Buffer {
+ public:
+  virtual ~Buffer() = default;
+  virtual void* data() const = 0;
+  virtual std::size_t size() const = 0;
+};
+
+/// The launches of one kernel on fixed addresses, recorded once, used by any number of programs.
+class Capture {
+ public:
+  virtual ~Capture() = default;
+  /// Launches on the device (kernels, not memory sets): programs count them.
+  virtual int num_launches() const = 0;
+  /// One line a launch for profiles and reports ("grid 104x1x1 block 384 smem 196K regs 168").
+  virtual std::vector<std::string> footprint() const { return {}; }
+};
+
+/// One step of a program: a capture, where and how urgently it runs, and what it waits for.
+struct ProgramStep {
+  const Capture* capture = nullptr;
+  Budget budget;
+  int priority = 0;
+  int lane = 0;
+  /// Earlier steps of the same list (indices), any lane; lanes imply nothing here: all edges are
+  /// listed. The list is in a topological order.
+  std::vector<int> waits_for;
+};
+
+/// When one step ran, for timelines: milliseconds from the round's start, and where.
+struct StepTime {
+  int step = 0;
+  double begin_ms = 0;
+  double end_ms = 0;
+  int unit = 0;  ///< first core or SM group
+};
+
+/// A list of steps compiled for a device. Launched at most once at a time. Not thread-safe.
+class Program {
+ public:
+  virtual ~Program() = default;
+  /// Runs once and waits; milliseconds by the device's clock.
+  virtual double run() = 0;
+  virtual int num_launches() const = 0;
+  /// Runs once with time stamps (slower); in the order of the steps.
+  virtual std::vector<StepTime> run_traced() = 0;
+};
+
+/// One device of a backend: memory, kernels, captures, programs. Calls are made from one thread.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const DeviceInfo& info() const = 0;
+
+  /// Error{kOutOfMemory} states the bytes asked for and the bytes free.
+  virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
+  virtual void upload(void* to, const void* from_host, std::size_t bytes) = 0;
+  virtual void download(void* to_host, const void* from, std::size_t bytes) = 0;
+  /// Fills with a byte pattern (poison).
+  virtual void fill(void* to, unsigned char byte, std::size_t bytes) = 0;
+  virtual std::size_t free_bytes() const = 0;
+
+  /// Implementations in order of preference.
+  virtual std::span<const KernelImpl* const> kernels() const = 0;
+  /// The layout that image operators prefer for a precision, or kRowMajor to keep what is there.
+  virtual Layout image_layout(Precision precision) const = 0;
+  /// Widths (in groups) at which variants are worth building: {1, 2, …, num_groups} on a CPU.
+  virtual std::vector<int> widths() const = 0;
+  /// True when a variant key is tied to the size of its budget (threads of a CPU primitive).
+  virtual bool is_width_fixed() const = 0;
+
+  virtual std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) = 0;
+  virtual std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) = 0;
+  /// Runs each program `repeats[i]` times, all at once, free of each other; milliseconds until the
+  /// last is done. Programs must not share written memory.
+  virtual double run_free(std::span<Program* const> programs, std::span<const int> repeats) = 0;
+};
+
+/// A backend by name. `open` may throw Error{kDevice}; `find_devices` never does.
+struct Backend {
+  std::string_view kind;
+  std::vector<DeviceInfo> (*find_devices)() = nullptr;
+  /// `spec` is what follows "kind:" on the command line ("0", a file for sim), may be empty.
+  /// `options`: "impl=plain" and the like, backend-specific, comma-separated.
+  std::unique_ptr<Device> (*open)(const std::string& spec, const std::string& options) = nullptr;
+};
+
+/// Generated from the list of backends in the build.
+std::span<const Backend* const> all_backends();
+/// Opens "cpu", "cuda:1", "sim:FILE". Error{kUsage} for an unknown kind, naming those that exist.
+std::unique_ptr<Device> open_device(const std::string& name, const std::string& options = {});
+
+}  // namespace gacer

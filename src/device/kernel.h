@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/precision.h"
+#include "base/result.h"
+#include "graph/graph.h"
+
+namespace gacer {
+
+/// An operand as a kernel meets it: a chunk's window on a value. Strides count elements and are in
+/// the order of the logical axes; they are empty when the operand is dense in its layout.
+struct OperandDesc {
+  DType dtype = DType::kF32;
+  Shape shape;  ///< of the chunk
+  Layout layout = Layout::kRowMajor;
+  std::vector<std::int64_t> strides;
+  bool is_constant = false;
+  bool is_absent = false;  ///< an optional operand that the node does not have
+  bool is_dense() const { return strides.empty(); }
+};
+
+/// One node on one chunk: what kernels decide by. References must outlive the call.
+struct KernelCall {
+  const Graph& graph;
+  const Node& node;
+  Precision precision = Precision::kF32;
+  std::vector<OperandDesc> inputs;  ///< one per node input, absent ones have is_absent
+  std::vector<OperandDesc> outputs;
+
+  /// The constant tensor behind an input, or nullptr.
+  const Tensor* constant(int input) const;
+};
+
+/// Addresses for one recording. Constant inputs that a kernel packed at prepare() may be null.
+struct Bindings {
+  std::vector<void*> inputs;
+  std::vector<void*> outputs;
+  void* workspace = nullptr;
+};
+
+/// Where a kernel records its launches. Each backend has one subclass, which only that backend's
+/// kernels know.
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+};
+
+/// A variant of one call, prepared: weights packed, primitive built. Const and shareable between
+/// programs; recording it twice with other bindings is allowed.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  /// Scratch bytes that each concurrent recording needs for itself (64-byte aligned).
+  virtual std::size_t workspace_bytes() const { return 0; }
+  /// Whether input i is read from Bindings at run time (false: packed at prepare, or unused).
+  virtual bool reads_input(int /*input*/) const { return true; }
+  virtual void record(const Bindings& bindings, Recorder& recorder) const = 0;
+};
+
+/// One way to run operators on a backend: supports → variants → prepare. Backends keep an ordered
+/// list; the first that supports a call is its default, all that do contribute variants. Stateless
+/// but for caches; thread-safe.
+class KernelImpl {
+ public:
+  virtual ~KernelImpl() = default;
+  virtual std::string_view name() const = 0;
+  /// Yes, or the reason why not.
+  virtual Result<void> supports(const KernelCall& call) const = 0;
+  /// Variant keys for a call at a width (groups of the device), best guess first. Text, stable
+  /// across processes. Precondition: supports(call).
+  virtual std::vector<std::string> variants(const KernelCall& call, int width) const = 0;
+  /// Builds the variant. Error{kDevice} or {kUnsupported} when it cannot be built after all.
+  virtual std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const = 0;
+};
+
+/// The KernelCall of a node's chunk (the whole batch when the chunk is empty).
+struct ChunkRange {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+};
+KernelCall make_call(const Graph& graph, NodeId node, Precision precision,
+                     std::optional<ChunkRange> chunk = std::nullopt);
+
+/// Bytes from a value's base address to a chunk's first element, and the element strides of a
+/// value (its own dense ones, or its root's when it is a slice).
+std::size_t chunk_offset_bytes(const Graph& graph, ValueId value, std::int64_t first_item);
+
+}  // namespace gacer

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/precision.h"
+#include "graph/graph.h"
+
+namespace gacer {
+
+/// What passes may know of where the graph will run; nothing of the device itself.
+struct PassOptions {
+  Precision precision = Precision::kF32;
+  /// Layout of image operators; kRowMajor leaves every value row-major.
+  Layout image_layout = Layout::kRowMajor;
+  /// Whether some kernel of the device takes a call (fusions and layouts ask before they change a
+  /// node). Empty: everything is supported.
+  std::function<bool(const Graph&, const Node&)> is_supported;
+  /// Names of passes to leave out.
+  std::vector<std::string> disabled;
+};
+
+/// A graph rewrite that keeps what the graph computes. Returns the number of changes.
+struct Pass {
+  std::string_view name;
+  std::string_view summary;  ///< one line for `--help`
+  int (*run)(Graph& graph, const PassOptions& options) = nullptr;
+};
+
+/// In the order they run; generated from the list in the build.
+std::span<const Pass* const> all_passes();
+
+/// Runs all passes that are not disabled, verifying the graph after each, then infers batch axes.
+/// Error{kUsage} for an unknown name in `disabled`. Returns one line per pass ("fuse_epilogue:
+/// 33").
+std::vector<std::string> run_passes(Graph& graph, const PassOptions& options);
+
+}  // namespace gacer

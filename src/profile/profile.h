@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gacer {
+
+/// One measured way to run a node or chunk. Milliseconds of one call.
+struct ProfileRow {
+  std::string signature;    ///< op_signature()
+  std::int64_t items = 1;   ///< chunk size in batch items
+  std::string variant;      ///< variant key
+  int width = 1;            ///< groups of the budget it was measured on
+  double solo_ms = 0;       ///< alone on its budget
+  double saturated_ms = 0;  ///< per copy with enough copies side by side: its area. 0: unknown
+  double flop = 0;
+  double bytes = 0;
+  std::int64_t workspace_bytes = 0;
+  int launches = 1;
+  std::string footprint;  ///< per launch: grid, block, shared memory, registers, …
+  /// Not empty: the variant may not be used, and why (failed to build, run or match).
+  std::string rejected;
+};
+
+/// Rows of one device in memory, by (signature, items). A plain value.
+class ProfileTable {
+ public:
+  void add(ProfileRow row);
+  /// Usable rows (not rejected) of a node or chunk, any variant and width, fastest solo first.
+  std::span<const ProfileRow> rows(const std::string& signature, std::int64_t items) const;
+  /// The row of a variant on a width, or nullptr.
+  const ProfileRow* find(const std::string& signature, std::int64_t items,
+                         const std::string& variant, int width) const;
+  /// Fastest solo row at that width, or nullptr.
+  const ProfileRow* fastest(const std::string& signature, std::int64_t items, int width) const;
+  bool has(const std::string& signature, std::int64_t items) const {
+    return !rows(signature, items).empty();
+  }
+  std::size_t size() const;
+
+ private:
+  std::map<std::pair<std::string, std::int64_t>, std::vector<ProfileRow>> rows_;
+};
+
+}  // namespace gacer
