@@ -11,6 +11,10 @@ sources = git ls-files -co --exclude-standard -- '*.cpp' '*.h' '*.cu' '*.cuh'
 clang_format = $(shell command -v clang-format-14 || command -v clang-format)
 clang_tidy = $(shell command -v clang-tidy-14 || command -v clang-tidy)
 
+# The thread sanitizer of older compilers dies on a widely randomised address space; where a container may not
+# turn that off, it runs as it is.
+no_aslr = $(shell setarch -R true 2>/dev/null && echo setarch -R)
+
 # $(call build,PRESET,TARGETS): configures a preset and builds targets of it.
 define build
 	cmake --preset $(1) --log-level=WARNING
@@ -57,7 +61,7 @@ asan: setup ## unit and conformance tests with the address and undefined-behavio
 
 tsan: setup ## the engine's tests with the thread sanitizer
 	$(call build,tsan,tests_tsan)
-	ctest --preset tsan -j $(JOBS) $(CTEST_ARGS)
+	$(no_aslr) ctest --preset tsan -j $(JOBS) $(CTEST_ARGS)
 
 clean: ## removes all build directories
 	rm -rf build

@@ -59,3 +59,7 @@ target_compile_options(
             -Wcast-align
             -Wredundant-decls>
             $<$<AND:$<BOOL:${GACER_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>)
+if(GACER_SANITIZE)
+  # Instrumented code makes the compiler see uninitialised values that are not there.
+  target_compile_options(gacer_warnings INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
+endif()
