@@ -5,9 +5,9 @@
 
 #include <gacer/plan.h>
 
+#include "plan/evaluator.h"
 #include "plan/problem.h"
 #include "profile/profile.h"
-#include "search/evaluator.h"
 
 namespace gacer {
 

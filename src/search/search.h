@@ -10,9 +10,9 @@
 #include <gacer/plan.h>
 #include <gacer/policy.h>
 
+#include "plan/evaluator.h"
 #include "plan/problem.h"
 #include "profile/profile.h"
-#include "search/evaluator.h"
 
 namespace gacer {
 
