@@ -57,7 +57,7 @@ struct Value {
 };
 
 enum class Activation : std::uint8_t {
-  kNone,
+  kIdentity,
   kRelu,
   kLeakyRelu,  ///< alpha: slope below zero
   kClip,       ///< alpha: min, beta: max
@@ -82,7 +82,7 @@ struct PostOp {
     kMul          ///< y = y * inputs[input]
   };
   Kind kind = Kind::kActivation;
-  Activation activation = Activation::kNone;
+  Activation activation = Activation::kIdentity;
   float alpha = 0;
   float beta = 0;
   /// Index into the node's inputs of the other operand; kNone for an activation.
