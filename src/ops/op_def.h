@@ -79,7 +79,8 @@ struct SplitContext {
 using SplitResult = Result<std::vector<std::optional<BatchAxis>>>;
 
 /// Rewrites a node of an older opset into the newest form (attributes that became inputs, …). May
-/// add constants to the graph. `opset` is the model's.
+/// add constants, and nodes that come before this one: `node` is not in the graph yet, the types of
+/// its inputs are known. It may become another operator. `opset` is the model's.
 struct ImportContext {
   Graph& graph;
   Node& node;
