@@ -5,7 +5,7 @@
 #   INCLUDE <header>...    what declares TYPE and TABLE, as written between the quotes
 #   DECL <declaration>     of one entry's symbol, without its semicolon; @NAME@ is the entry
 #   EXPR <expression>      the element made of it
-#   NAMES <name>...        the entries, in the order of the table
+#   NAMES <name>...        the entries, in the order of the table; an empty table is allowed
 #   [NAMESPACE <name>])    gacer if left out
 #
 # Writes the table of everything that registers itself by being named in a CMake list (operators, passes,
@@ -14,7 +14,7 @@
 #                            DECL "const OpDef& op_@NAME@()" EXPR "&op_@NAME@()" NAMES conv matmul)
 function(gacer_registration_table)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" "OUT;TABLE;TYPE;DECL;EXPR;NAMESPACE" "INCLUDE;NAMES")
-  foreach(key OUT TABLE TYPE DECL EXPR INCLUDE NAMES)
+  foreach(key OUT TABLE TYPE DECL EXPR INCLUDE)
     if(NOT arg_${key})
       message(FATAL_ERROR "gacer_registration_table: ${key} is missing")
     endif()

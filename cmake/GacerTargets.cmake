@@ -37,6 +37,17 @@ function(gacer_link_deps target visibility)
   endforeach()
 endfunction()
 
+# A source file that is missing stops the build of its own target, not the configuration of all others.
+function(gacer_defer_missing_sources)
+  foreach(source IN LISTS ARGN)
+    if(NOT IS_ABSOLUTE "${source}" AND NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${source}"
+       AND NOT EXISTS "${CMAKE_CURRENT_BINARY_DIR}/${source}")
+      message(WARNING "${CMAKE_CURRENT_SOURCE_DIR}/${source} does not exist")
+      set_source_files_properties("${CMAKE_CURRENT_SOURCE_DIR}/${source}" PROPERTIES GENERATED ON)
+    endif()
+  endforeach()
+endfunction()
+
 # gacer_add_library(<folder> SOURCES <file>... [DEPS <folder or target>...]
 #                   [PRIVATE_DEPS <folder or target>...])
 #
@@ -52,6 +63,7 @@ function(gacer_add_library folder)
   gacer_folder_target(target "${folder}")
   string(REPLACE "/" "_" alias "${folder}")
 
+  gacer_defer_missing_sources(${arg_SOURCES})
   if(arg_SOURCES)
     add_library(${target} STATIC ${arg_SOURCES})
     set(scope PUBLIC)
@@ -77,6 +89,7 @@ function(gacer_add_executable name)
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "gacer_add_executable(${name}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
   endif()
+  gacer_defer_missing_sources(${arg_SOURCES})
   add_executable(${name} ${arg_SOURCES})
   target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}")
   gacer_link_deps(${name} PRIVATE ${arg_DEPS})
@@ -112,6 +125,7 @@ function(gacer_add_test folder)
     set(arg_TIMEOUT 300)
   endif()
 
+  gacer_defer_missing_sources(${arg_SOURCES})
   add_executable(${target} ${arg_SOURCES})
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src"
                                                "${PROJECT_SOURCE_DIR}/include")
