@@ -87,9 +87,20 @@ struct ChunkRange {
 };
 KernelCall make_call(const Graph& graph, NodeId node, Precision precision,
                      std::optional<ChunkRange> chunk = std::nullopt);
+/// The same for a node that is not (yet) in the graph, but reads and writes its values.
+KernelCall make_call(const Graph& graph, const Node& node, Precision precision,
+                     std::optional<ChunkRange> chunk = std::nullopt);
 
-/// Bytes from a value's base address to a chunk's first element, and the element strides of a
-/// value (its own dense ones, or its root's when it is a slice).
+/// Bytes from a value's storage to the first element of a chunk. A slice's storage is its root's:
+/// the slice's own place is part of the result.
 std::size_t chunk_offset_bytes(const Graph& graph, ValueId value, std::int64_t first_item);
+
+/// Element strides of a dense tensor, in the order of the logical axes. In a blocked layout the
+/// stride of axis 1 is that between neighbouring *blocks*; inside a block channels are neighbours.
+std::vector<std::int64_t> dense_strides(const Shape& shape, Layout layout);
+/// Whether strides mean the same places as dense_strides() (axes of size one do not matter).
+bool has_dense_strides(const Shape& shape, Layout layout, std::span<const std::int64_t> strides);
+/// The strides of a value: its own dense ones, or its root's when it is a slice.
+std::vector<std::int64_t> value_strides(const Graph& graph, ValueId value);
 
 }  // namespace gacer

@@ -1,0 +1,11 @@
+#pragma once
+
+#include "device/kernel.h"
+
+namespace gacer::cpu {
+
+/// Every operator in the reference's plain loops: row-major operands, or pointwise ones that agree
+/// in any layout. "plain/threads=2".
+const KernelImpl& plain_kernel();
+
+}  // namespace gacer::cpu

@@ -1,0 +1,172 @@
+#include "backend/cuda/capture.h"
+
+#include <array>
+#include <map>
+
+#include "backend/cuda/check.h"
+
+namespace gacer::cuda {
+namespace {
+
+/// Everything that shapes a launch and does not belong to a context.
+constexpr std::array kCopiedAttributes = {CU_LAUNCH_ATTRIBUTE_COOPERATIVE,
+                                          CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                          CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE,
+                                          CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT};
+
+bool is_default(CUlaunchAttributeID id, const CUlaunchAttributeValue& value) {
+  switch (id) {
+    case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
+      return value.cooperative == 0;
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
+      return value.clusterDim.x * value.clusterDim.y * value.clusterDim.z <= 1;
+    case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+      return value.clusterSchedulingPolicyPreference == CU_CLUSTER_SCHEDULING_POLICY_DEFAULT;
+    default:
+      return false;
+  }
+}
+
+Launch read_kernel(CUgraphNode node) {
+  Launch launch;
+  launch.kind = Launch::Kind::kKernel;
+  GACER_CU(cuGraphKernelNodeGetParams(node, &launch.kernel));
+  launch.function = launch.kernel.func;
+  for (CUlaunchAttributeID id : kCopiedAttributes) {
+    CUlaunchAttributeValue value = {};
+    // An attribute that the launch never set reads as its default or as "invalid value".
+    if (cuGraphKernelNodeGetAttribute(node, id, &value) != CUDA_SUCCESS) continue;
+    if (!is_default(id, value)) launch.attributes.emplace_back(id, value);
+  }
+  return launch;
+}
+
+Launch read_node(CUgraphNode node) {
+  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_KERNEL;
+  GACER_CU(cuGraphNodeGetType(node, &type));
+  if (type == CU_GRAPH_NODE_TYPE_KERNEL) return read_kernel(node);
+  Launch launch;
+  if (type == CU_GRAPH_NODE_TYPE_MEMSET) {
+    launch.kind = Launch::Kind::kMemset;
+    GACER_CU(cuGraphMemsetNodeGetParams(node, &launch.memset));
+  } else if (type == CU_GRAPH_NODE_TYPE_MEMCPY) {
+    launch.kind = Launch::Kind::kMemcpy;
+    GACER_CU(cuGraphMemcpyNodeGetParams(node, &launch.memcpy));
+  } else {
+    fail(ErrorKind::kDevice,
+         "a captured kernel holds a graph node of type {}; kernels, memory sets and copies can be "
+         "moved into a program",
+         static_cast<int>(type));
+  }
+  return launch;
+}
+
+}  // namespace
+
+CudaCapture::CudaCapture(CUgraph graph) : graph_(graph) {
+  try {
+    read_nodes();
+  } catch (...) {
+    cuGraphDestroy(graph_);
+    throw;
+  }
+}
+
+CudaCapture::~CudaCapture() { cuGraphDestroy(graph_); }
+
+void CudaCapture::read_nodes() {
+  std::size_t num_nodes = 0;
+  GACER_CU(cuGraphGetNodes(graph_, nullptr, &num_nodes));
+  std::vector<CUgraphNode> nodes(num_nodes);
+  GACER_CU(cuGraphGetNodes(graph_, nodes.data(), &num_nodes));
+  std::size_t num_edges = 0;
+  GACER_CU(cuGraphGetEdges(graph_, nullptr, nullptr, nullptr, &num_edges));
+  std::vector<CUgraphNode> from(num_edges);
+  std::vector<CUgraphNode> to(num_edges);
+  std::vector<CUgraphEdgeData> data(num_edges);
+  if (num_edges > 0)
+    GACER_CU(cuGraphGetEdges(graph_, from.data(), to.data(), data.data(), &num_edges));
+
+  // The driver lists nodes in no promised order: emit each after all that it waits for.
+  std::map<CUgraphNode, std::vector<std::size_t>> incoming;
+  for (std::size_t e = 0; e < num_edges; ++e) incoming[to[e]].push_back(e);
+  std::map<CUgraphNode, int> index;
+  while (index.size() < num_nodes) {
+    const std::size_t before = index.size();
+    for (CUgraphNode node : nodes) {
+      if (index.count(node) != 0) continue;
+      bool is_ready = true;
+      for (std::size_t e : incoming[node]) is_ready = is_ready && index.count(from[e]) != 0;
+      if (!is_ready) continue;
+      Launch launch = read_node(node);
+      for (std::size_t e : incoming[node]) launch.waits_for.emplace_back(index[from[e]], data[e]);
+      index[node] = static_cast<int>(launches_.size());
+      launches_.push_back(std::move(launch));
+    }
+    require(index.size() > before, "a captured graph has a cycle");
+  }
+
+  std::vector<bool> has_reader(launches_.size(), false);
+  for (const Launch& launch : launches_)
+    for (const auto& [earlier, edge] : launch.waits_for)
+      has_reader[static_cast<std::size_t>(earlier)] = true;
+  for (std::size_t i = 0; i < launches_.size(); ++i)
+    if (!has_reader[i]) sinks_.push_back(static_cast<int>(i));
+}
+
+int CudaCapture::num_launches() const {
+  int count = 0;
+  for (const Launch& launch : launches_)
+    if (launch.kind == Launch::Kind::kKernel) ++count;
+  return count;
+}
+
+std::vector<std::string> CudaCapture::footprint() const {
+  std::vector<std::string> lines;
+  for (const Launch& launch : launches_) {
+    if (launch.kind != Launch::Kind::kKernel) {
+      lines.emplace_back(launch.kind == Launch::Kind::kMemset ? "memset" : "memcpy");
+      continue;
+    }
+    const CUDA_KERNEL_NODE_PARAMS& p = launch.kernel;
+    int registers = 0;
+    int static_shared = 0;
+    CUfunction function = launch.function;
+    if (function == nullptr && p.kern != nullptr) cuKernelGetFunction(&function, p.kern);
+    if (function != nullptr) {
+      cuFuncGetAttribute(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, function);
+      cuFuncGetAttribute(&static_shared, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function);
+    }
+    std::string line =
+        fmt::format("grid {}x{}x{} block {} smem {} regs {}", p.gridDimX, p.gridDimY, p.gridDimZ,
+                    p.blockDimX * p.blockDimY * p.blockDimZ,
+                    p.sharedMemBytes + static_cast<unsigned>(static_shared), registers);
+    for (const auto& [id, value] : launch.attributes) {
+      if (id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) line += " cooperative";
+      if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
+        line += fmt::format(" cluster {}",
+                            value.clusterDim.x * value.clusterDim.y * value.clusterDim.z);
+    }
+    lines.push_back(std::move(line));
+  }
+  return lines;
+}
+
+std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& kernel,
+                                            const Bindings& bindings) {
+  GACER_CU(cuStreamBeginCapture(stream.get(), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+  CUgraph graph = nullptr;
+  try {
+    CudaRecorder recorder(stream.get());
+    kernel.record(bindings, recorder);
+  } catch (...) {
+    cuStreamEndCapture(stream.get(), &graph);
+    if (graph != nullptr) cuGraphDestroy(graph);
+    throw;
+  }
+  GACER_CU(cuStreamEndCapture(stream.get(), &graph));
+  require(graph != nullptr, "a capture ended without a graph");
+  return std::make_unique<CudaCapture>(graph);
+}
+
+}  // namespace gacer::cuda

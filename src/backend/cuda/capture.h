@@ -1,0 +1,68 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <cuda.h>
+
+#include "backend/cuda/context.h"
+#include "device/device.h"
+
+namespace gacer::cuda {
+
+/// Where CUDA kernels record: a stream under capture. Library handles take the stream; own kernels
+/// are launched on it. Nothing else may be done with it (no synchronisation, no allocation).
+class CudaRecorder final : public Recorder {
+ public:
+  explicit CudaRecorder(CUstream stream) : stream_(stream) {}
+  CUstream stream() const { return stream_; }
+
+ private:
+  CUstream stream_;
+};
+
+/// One node of a captured graph, ready to be put into another graph and context.
+struct Launch {
+  enum class Kind { kKernel, kMemset, kMemcpy };
+  Kind kind = Kind::kKernel;
+  CUDA_KERNEL_NODE_PARAMS kernel = {};  ///< func is null, kern is set where the driver gave one
+  CUfunction function = nullptr;        ///< as captured; used when `kern` is unknown
+  CUDA_MEMSET_NODE_PARAMS memset = {};
+  CUDA_MEMCPY3D memcpy = {};
+  /// Attributes that must be copied one by one across contexts.
+  std::vector<std::pair<CUlaunchAttributeID, CUlaunchAttributeValue>> attributes;
+  /// Earlier launches of the same list, and the edge's type (programmatic or full).
+  std::vector<std::pair<int, CUgraphEdgeData>> waits_for;
+};
+
+/// The launches of one kernel, captured once from a stream. Keeps the source graph alive, because
+/// the launches' parameters point into it.
+class CudaCapture final : public Capture {
+ public:
+  /// Takes ownership of `graph`. Error{kDevice} when it holds a kind of node that cannot be moved.
+  explicit CudaCapture(CUgraph graph);
+  ~CudaCapture() override;
+  CudaCapture(const CudaCapture&) = delete;
+  CudaCapture& operator=(const CudaCapture&) = delete;
+
+  int num_launches() const override;
+  std::vector<std::string> footprint() const override;
+  const std::vector<Launch>& launches() const { return launches_; }
+  /// Launches that nothing in the list waits for.
+  const std::vector<int>& sinks() const { return sinks_; }
+
+ private:
+  void read_nodes();
+
+  CUgraph graph_ = nullptr;
+  std::vector<Launch> launches_;
+  std::vector<int> sinks_;
+};
+
+/// Records `kernel` on a capturing stream. A failure inside the capture is an Error, never a graph
+/// with fewer kernels.
+std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& kernel,
+                                            const Bindings& bindings);
+
+}  // namespace gacer::cuda

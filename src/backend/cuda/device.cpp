@@ -1,0 +1,164 @@
+#include "device/device.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "backend/cuda/capture.h"
+#include "backend/cuda/check.h"
+#include "backend/cuda/context.h"
+#include "backend/cuda/program.h"
+#include "backend/cuda/services.h"
+
+namespace gacer::cuda {
+
+CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes) : bytes_(bytes) {
+  context.make_current();
+  const CUresult result = cuMemAlloc(&address_, std::max<std::size_t>(bytes, 1));
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    cuMemGetInfo(&free, &total);
+    fail(ErrorKind::kOutOfMemory, "{} bytes asked for, {} of {} bytes free on the GPU", bytes, free,
+         total);
+  }
+  check(result, "cuMemAlloc");
+}
+
+CudaBuffer::~CudaBuffer() { cuMemFree(address_); }
+
+std::shared_ptr<CudaBuffer> Services::upload(std::span<const std::byte> bytes) const {
+  std::shared_ptr<CudaBuffer> buffer = allocate(bytes.size());
+  GACER_CU(cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(buffer->data()), bytes.data(),
+                             bytes.size(), stream.get()));
+  stream.synchronize();
+  return buffer;
+}
+
+namespace {
+
+CUdeviceptr address(const void* pointer) { return reinterpret_cast<CUdeviceptr>(pointer); }
+
+class CudaDevice final : public Device {
+ public:
+  explicit CudaDevice(int ordinal)
+      : context_(ordinal), stream_(context_), info_(describe_device(ordinal)) {
+    info_.num_groups = std::max(1, context_.num_groups());
+    info_.units_per_group = context_.sms_per_group();
+    owned_ = make_kernels(Services{context_, stream_});
+    for (const auto& kernel : owned_) kernels_.push_back(kernel.get());
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+
+  std::unique_ptr<Buffer> allocate(std::size_t bytes) override {
+    return std::make_unique<CudaBuffer>(context_, bytes);
+  }
+  void upload(void* to, const void* from_host, std::size_t bytes) override {
+    context_.make_current();
+    GACER_CU(cuMemcpyHtoDAsync(address(to), from_host, bytes, stream_.get()));
+    stream_.synchronize();
+  }
+  void download(void* to_host, const void* from, std::size_t bytes) override {
+    context_.make_current();
+    GACER_CU(cuMemcpyDtoHAsync(to_host, address(from), bytes, stream_.get()));
+    stream_.synchronize();
+  }
+  void fill(void* to, unsigned char byte, std::size_t bytes) override {
+    context_.make_current();
+    GACER_CU(cuMemsetD8Async(address(to), byte, bytes, stream_.get()));
+    stream_.synchronize();
+  }
+  std::size_t free_bytes() const override {
+    context_.make_current();
+    std::size_t free = 0;
+    std::size_t total = 0;
+    GACER_CU(cuMemGetInfo(&free, &total));
+    return free;
+  }
+
+  std::span<const KernelImpl* const> kernels() const override { return kernels_; }
+  Layout image_layout(Precision /*precision*/) const override { return Layout::kChannelsLast; }
+  std::vector<int> widths() const override {
+    // Widths as shares of the device: variants are built for these numbers of groups.
+    std::vector<int> widths;
+    for (int eighths : {8, 6, 4, 2, 1}) {
+      const int width = std::max(1, info_.num_groups * eighths / 8);
+      if (widths.empty() || widths.back() != width) widths.push_back(width);
+    }
+    return widths;
+  }
+  bool is_width_fixed() const override { return false; }
+
+  std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
+    context_.make_current();
+    return capture_kernel(stream_, kernel, bindings);
+  }
+  std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
+    return std::make_unique<CudaProgram>(context_, stream_, steps);
+  }
+  double run_free(std::span<Program* const> programs, std::span<const int> repeats) override;
+
+ private:
+  Context context_;
+  Stream stream_;
+  DeviceInfo info_;
+  std::vector<std::unique_ptr<KernelImpl>> owned_;
+  std::vector<const KernelImpl*> kernels_;
+  std::vector<std::unique_ptr<Stream>> free_streams_;
+};
+
+double CudaDevice::run_free(std::span<Program* const> programs, std::span<const int> repeats) {
+  context_.make_current();
+  while (free_streams_.size() < programs.size())
+    free_streams_.push_back(std::make_unique<Stream>(context_));
+  Event begin;
+  Event end;
+  std::vector<std::unique_ptr<Event>> done;
+  begin.record(stream_);
+  for (std::size_t i = 0; i < programs.size(); ++i) {
+    const Stream& stream = *free_streams_[i];
+    GACER_CU(cuStreamWaitEvent(stream.get(), begin.get(), 0));
+    for (int n = 0; n < repeats[i]; ++n)
+      static_cast<CudaProgram*>(programs[i])->launch(stream.get());
+    done.push_back(std::make_unique<Event>());
+    done.back()->record(stream);
+    GACER_CU(cuStreamWaitEvent(stream_.get(), done.back()->get(), 0));
+  }
+  end.record(stream_);
+  stream_.synchronize();
+  return end.since(begin);
+}
+
+std::vector<DeviceInfo> find_devices() {
+  std::vector<DeviceInfo> devices;
+  const int count = count_devices();
+  for (int i = 0; i < count; ++i) devices.push_back(describe_device(i));
+  return devices;
+}
+
+std::unique_ptr<Device> open(const std::string& spec, const std::string& options) {
+  int ordinal = 0;
+  if (!spec.empty()) {
+    const auto [end, code] = std::from_chars(spec.data(), spec.data() + spec.size(), ordinal);
+    if (code != std::errc{} || end != spec.data() + spec.size() || ordinal < 0)
+      fail(ErrorKind::kUsage, "'cuda:{}' is not a device; write cuda:0, cuda:1, …", spec);
+  }
+  if (!options.empty()) fail(ErrorKind::kUsage, "the cuda backend knows no option '{}'", options);
+  std::string reason;
+  const int count = count_devices(&reason);
+  if (ordinal >= count)
+    fail(ErrorKind::kDevice, "there is no device cuda:{}; {} found ({})", ordinal, count, reason);
+  return std::make_unique<CudaDevice>(ordinal);
+}
+
+}  // namespace
+}  // namespace gacer::cuda
+
+namespace gacer {
+
+const Backend& backend_cuda() {
+  static const Backend backend{"cuda", cuda::find_devices, cuda::open};
+  return backend;
+}
+
+}  // namespace gacer

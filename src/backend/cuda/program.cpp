@@ -1,0 +1,223 @@
+#include "backend/cuda/program.h"
+
+#include <algorithm>
+#include <set>
+
+#include "backend/cuda/check.h"
+
+namespace gacer::cuda {
+namespace {
+
+/// A graph that is destroyed unless it is released.
+class GraphOwner {
+ public:
+  GraphOwner() { GACER_CU(cuGraphCreate(&graph_, 0)); }
+  ~GraphOwner() {
+    if (graph_ != nullptr) cuGraphDestroy(graph_);
+  }
+  GraphOwner(const GraphOwner&) = delete;
+  GraphOwner& operator=(const GraphOwner&) = delete;
+  CUgraph get() const { return graph_; }
+  CUgraph release() { return std::exchange(graph_, nullptr); }
+
+ private:
+  CUgraph graph_ = nullptr;
+};
+
+CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CUcontext primary) {
+  CUDA_KERNEL_NODE_PARAMS params = launch.kernel;
+  if (params.kern == nullptr) {
+    // Without a library kernel the node cannot be moved to another context.
+    if (target != primary)
+      fail(
+          ErrorKind::kUnsupported,
+          "a kernel of this variant is not loaded as a library kernel and cannot run on an SM set");
+    params.func = launch.function;
+  } else {
+    params.func = nullptr;  // with func set, ctx would be ignored without a word
+    params.ctx = target;
+  }
+  CUgraphNode node = nullptr;
+  const CUresult result = cuGraphAddKernelNode(&node, graph, nullptr, 0, &params);
+  if (result != CUDA_SUCCESS)
+    fail(ErrorKind::kUnsupported, "a kernel cannot be placed on its SM set: {}", describe(result));
+  for (const auto& [id, value] : launch.attributes)
+    GACER_CU(cuGraphKernelNodeSetAttribute(node, id, &value));
+  return node;
+}
+
+CUgraphNode add_launch(CUgraph graph, const Launch& launch, CUcontext target, CUcontext primary) {
+  CUgraphNode node = nullptr;
+  switch (launch.kind) {
+    case Launch::Kind::kKernel:
+      return add_kernel(graph, launch, target, primary);
+    case Launch::Kind::kMemset:
+      GACER_CU(cuGraphAddMemsetNode(&node, graph, nullptr, 0, &launch.memset, primary));
+      return node;
+    case Launch::Kind::kMemcpy:
+      GACER_CU(cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &launch.memcpy, primary));
+      return node;
+  }
+  fail(ErrorKind::kInternal, "bad launch kind");
+}
+
+void add_edges(CUgraph graph, const std::vector<CUgraphNode>& from, CUgraphNode to) {
+  if (from.empty()) return;
+  const std::vector<CUgraphNode> targets(from.size(), to);
+  GACER_CU(cuGraphAddDependencies(graph, from.data(), targets.data(), nullptr, from.size()));
+}
+
+/// Rank of each distinct priority, the lowest being 0.
+int rank_of(const std::set<int>& priorities, int priority) {
+  return static_cast<int>(std::distance(priorities.begin(), priorities.find(priority)));
+}
+
+}  // namespace
+
+CudaProgram::CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps)
+    : context_(context), stream_(stream), steps_(steps.begin(), steps.end()) {
+  context_.make_current();
+  GraphOwner graph;
+  assemble(graph.get(), steps_, /*with_events=*/false);
+  exec_ = instantiate(graph.get());
+  graph_ = graph.release();
+  for (const ProgramStep& step : steps_) num_launches_ += step.capture->num_launches();
+  verify();
+}
+
+CudaProgram::~CudaProgram() {
+  if (exec_ != nullptr) cuGraphExecDestroy(exec_);
+  if (graph_ != nullptr) cuGraphDestroy(graph_);
+}
+
+void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events) {
+  std::set<int> priorities;
+  for (const ProgramStep& step : steps) priorities.insert(step.priority);
+
+  // Nodes that end each step; a step without launches passes on what it waits for.
+  std::vector<std::vector<CUgraphNode>> ends(steps.size());
+  for (std::size_t s = 0; s < steps.size(); ++s) {
+    const ProgramStep& step = steps[s];
+    std::vector<CUgraphNode> before;
+    // At a join the parent of the same lane goes first: the driver then keeps the lane together.
+    std::vector<int> waits = step.waits_for;
+    std::stable_partition(waits.begin(), waits.end(), [&](int earlier) {
+      return steps[static_cast<std::size_t>(earlier)].lane == step.lane;
+    });
+    for (int earlier : waits)
+      for (CUgraphNode node : ends[static_cast<std::size_t>(earlier)])
+        if (std::find(before.begin(), before.end(), node) == before.end()) before.push_back(node);
+
+    if (with_events) {
+      CUgraphNode event = nullptr;
+      GACER_CU(cuGraphAddEventRecordNode(&event, graph, before.data(), before.size(),
+                                         step_events_[2 * s]->get()));
+      before = {event};
+    }
+    const auto& capture = static_cast<const CudaCapture&>(*step.capture);
+    const CUcontext target = context_.budget_context(step.budget);
+    const int priority = context_.driver_priority(rank_of(priorities, step.priority));
+    std::vector<CUgraphNode> nodes;
+    for (const Launch& launch : capture.launches()) {
+      CUgraphNode node = add_launch(graph, launch, target, context_.primary());
+      if (launch.kind == Launch::Kind::kKernel) {
+        CUkernelNodeAttrValue value = {};
+        value.priority = priority;
+        GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+        if (!with_events) placed_.push_back({static_cast<int>(s), node, target, priority});
+      }
+      if (launch.waits_for.empty()) add_edges(graph, before, node);
+      for (const auto& [earlier, edge] : launch.waits_for) {
+        CUgraphNode from = nodes[static_cast<std::size_t>(earlier)];
+        GACER_CU(cuGraphAddDependencies(graph, &from, &node, &edge, 1));
+      }
+      nodes.push_back(node);
+    }
+    if (capture.launches().empty()) ends[s] = before;
+    for (int sink : capture.sinks()) ends[s].push_back(nodes[static_cast<std::size_t>(sink)]);
+    if (with_events) {
+      CUgraphNode event = nullptr;
+      GACER_CU(cuGraphAddEventRecordNode(&event, graph, ends[s].data(), ends[s].size(),
+                                         step_events_[2 * s + 1]->get()));
+      ends[s] = {event};
+    }
+  }
+}
+
+CUgraphExec CudaProgram::instantiate(CUgraph graph) const {
+  CUDA_GRAPH_INSTANTIATE_PARAMS params = {};
+  params.flags = CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
+  CUgraphExec exec = nullptr;
+  const CUresult result = cuGraphInstantiateWithParams(&exec, graph, &params);
+  if (result == CUDA_ERROR_INVALID_CLUSTER_SIZE)
+    fail(ErrorKind::kUnsupported, "a kernel's cluster does not fit its SM set: {}",
+         describe(result));
+  check(result, "cuGraphInstantiateWithParams");
+  GACER_CU(cuGraphUpload(exec, stream_.get()));
+  return exec;
+}
+
+void CudaProgram::launch(CUstream stream) const { GACER_CU(cuGraphLaunch(exec_, stream)); }
+
+double CudaProgram::run() {
+  context_.make_current();
+  begin_.record(stream_);
+  launch(stream_.get());
+  end_.record(stream_);
+  stream_.synchronize();
+  return end_.since(begin_);
+}
+
+std::vector<StepTime> CudaProgram::run_traced() {
+  context_.make_current();
+  step_events_.clear();
+  for (std::size_t i = 0; i < 2 * steps_.size(); ++i)
+    step_events_.push_back(std::make_unique<Event>());
+  GraphOwner graph;
+  assemble(graph.get(), steps_, /*with_events=*/true);
+  CUgraphExec exec = instantiate(graph.get());
+  begin_.record(stream_);
+  const CUresult result = cuGraphLaunch(exec, stream_.get());
+  const CUresult sync = result == CUDA_SUCCESS ? cuStreamSynchronize(stream_.get()) : result;
+  cuGraphExecDestroy(exec);
+  check(sync, "cuGraphLaunch");
+
+  std::vector<StepTime> times;
+  for (std::size_t s = 0; s < steps_.size(); ++s) {
+    StepTime time;
+    time.step = static_cast<int>(s);
+    time.begin_ms = step_events_[2 * s]->since(begin_);
+    time.end_ms = step_events_[2 * s + 1]->since(begin_);
+    time.unit = steps_[s].budget.is_all() ? 0 : steps_[s].budget.begin;
+    times.push_back(time);
+  }
+  return times;
+}
+
+void CudaProgram::verify() const {
+  std::size_t num_nodes = 0;
+  GACER_CU(cuGraphGetNodes(graph_, nullptr, &num_nodes));
+  std::vector<CUgraphNode> nodes(num_nodes);
+  GACER_CU(cuGraphGetNodes(graph_, nodes.data(), &num_nodes));
+  int kernels = 0;
+  for (CUgraphNode node : nodes) {
+    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+    GACER_CU(cuGraphNodeGetType(node, &type));
+    if (type == CU_GRAPH_NODE_TYPE_KERNEL) ++kernels;
+  }
+  require(kernels == num_launches_, "the program's graph has {} kernels, its steps have {}",
+          kernels, num_launches_);
+  for (const PlacedLaunch& placed : placed_) {
+    CUDA_KERNEL_NODE_PARAMS params = {};
+    GACER_CU(cuGraphKernelNodeGetParams(placed.node, &params));
+    CUkernelNodeAttrValue value = {};
+    GACER_CU(cuGraphKernelNodeGetAttribute(placed.node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+    require(value.priority == placed.priority, "step {}: priority {} instead of {}", placed.step,
+            value.priority, placed.priority);
+    if (placed.context != context_.primary())
+      require(params.ctx == placed.context, "step {}: the kernel is not in its SM set",
+              placed.step);
+  }
+}
+
+}  // namespace gacer::cuda

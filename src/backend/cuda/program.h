@@ -1,0 +1,60 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include <cuda.h>
+
+#include "backend/cuda/capture.h"
+#include "backend/cuda/context.h"
+#include "device/device.h"
+
+namespace gacer::cuda {
+
+/// What one node of a program must be, for the check against the plan.
+struct PlacedLaunch {
+  int step = 0;
+  CUgraphNode node = nullptr;
+  CUcontext context = nullptr;
+  int priority = 0;
+};
+
+/// A plan's steps as one CUDA graph with explicit edges; each kernel node has its step's priority
+/// and SM set. One launch runs the round.
+class CudaProgram final : public Program {
+ public:
+  /// Assembles and instantiates. Error{kUnsupported} when a kernel does not fit its SM set (some
+  /// clusters need more than a small set offers).
+  CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps);
+  ~CudaProgram() override;
+  CudaProgram(const CudaProgram&) = delete;
+  CudaProgram& operator=(const CudaProgram&) = delete;
+
+  double run() override;
+  int num_launches() const override { return num_launches_; }
+  std::vector<StepTime> run_traced() override;
+
+  /// Enqueues one round; host cost is one graph launch.
+  void launch(CUstream stream) const;
+  /// Reads the graph back and compares it with the steps, node by node: number of kernels, context,
+  /// priority. Throws Error{kInternal} naming the step.
+  void verify() const;
+
+ private:
+  void assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events);
+  CUgraphExec instantiate(CUgraph graph) const;
+
+  Context& context_;
+  const Stream& stream_;
+  std::vector<ProgramStep> steps_;
+  CUgraph graph_ = nullptr;
+  CUgraphExec exec_ = nullptr;
+  int num_launches_ = 0;
+  std::vector<PlacedLaunch> placed_;
+  Event begin_;
+  Event end_;
+  std::vector<std::unique_ptr<Event>> step_events_;  ///< two a step, only for a traced round
+};
+
+}  // namespace gacer::cuda
