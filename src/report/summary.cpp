@@ -1,0 +1,84 @@
+#include "report/summary.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+namespace gacer {
+namespace {
+
+std::string list_tenants(const Comparison& comparison) {
+  std::string text;
+  for (std::size_t i = 0; i < comparison.tenants.size(); ++i) {
+    if (i > 0) text += i + 1 == comparison.tenants.size() ? " and " : ", ";
+    text += comparison.tenants[i].name;
+  }
+  return text.empty() ? "no tenants" : text;
+}
+
+std::string compare_to(const Comparison& comparison, const PolicyResult& best,
+                       const std::string& reference, std::string_view words) {
+  if (reference.empty() || reference == best.policy) return {};
+  const auto factor = speedup(comparison, best.policy, reference);
+  if (!factor) return {};
+  return fmt::format("{:.2f}x the speed of {} ({:.2f} ms)", *factor, words,
+                     find_result(comparison, reference)->median_ms);
+}
+
+}  // namespace
+
+const PolicyResult* find_result(const Comparison& comparison, std::string_view policy) {
+  const auto found = std::ranges::find(comparison.policies, policy, &PolicyResult::policy);
+  return found == comparison.policies.end() ? nullptr : &*found;
+}
+
+const PolicyResult* chosen_result(const Comparison& comparison) {
+  if (const PolicyResult* chosen = find_result(comparison, comparison.chosen)) return chosen;
+  const PolicyResult* best = nullptr;
+  for (const PolicyResult& result : comparison.policies) {
+    if (result.rounds == 0 || !result.outputs_match) continue;
+    if (best == nullptr || result.median_ms < best->median_ms) best = &result;
+  }
+  return best;
+}
+
+std::optional<double> speedup(const Comparison& comparison, std::string_view policy,
+                              std::string_view reference) {
+  const PolicyResult* mine = find_result(comparison, policy);
+  const PolicyResult* other = find_result(comparison, reference);
+  if (mine == nullptr || other == nullptr || mine->median_ms <= 0 || other->median_ms <= 0)
+    return std::nullopt;
+  return other->median_ms / mine->median_ms;
+}
+
+std::string summary_sentence(const Comparison& comparison) {
+  const PolicyResult* best = chosen_result(comparison);
+  if (best == nullptr) return "No policy was measured.";
+  std::string text = fmt::format("One round of {} takes {:.2f} ms with the {} plan",
+                                 list_tenants(comparison), best->median_ms, best->policy);
+  const std::string sequential =
+      compare_to(comparison, *best, "sequential", "running one after the other");
+  const std::string& simple = comparison.best_simple;
+  const std::string best_simple =
+      simple == "sequential" ? std::string()
+                             : compare_to(comparison, *best, simple,
+                                          fmt::format("the best simple policy, {}", simple));
+  if (!sequential.empty()) text += ": " + sequential;
+  if (!best_simple.empty()) text += (sequential.empty() ? ": " : " and ") + best_simple;
+  text += ".";
+  if (!simple.empty() && !comparison.regulated_won && best->policy == simple &&
+      comparison.policies.size() > 1)
+    text += " No regulated plan won beyond the noise, so the simple one is used.";
+  return text;
+}
+
+std::string format_bytes(std::int64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  if (bytes < 1000 * 1000) return fmt::format("{:.0f} KB", static_cast<double>(bytes) / 1e3);
+  if (bytes < 1000LL * 1000 * 1000)
+    return fmt::format("{:.1f} MB", static_cast<double>(bytes) / 1e6);
+  return fmt::format("{:.2f} GB", static_cast<double>(bytes) / 1e9);
+}
+
+}  // namespace gacer
