@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := all
 
+# What build, test, install, demo and bench use; PRESET=cuda adds the CUDA backend.
+PRESET ?= release
 JOBS ?= $(shell nproc)
 PREFIX ?= $(CURDIR)/install
 CTEST_ARGS ?=
@@ -29,21 +31,21 @@ setup: ## system packages, .venv and .models (once; needs root or sudo for packa
 	@tools/setup/setup.sh
 
 build: setup ## everything, optimised, in build/release (the tool: build/release/gacer)
-	$(call build,release,all)
+	$(call build,$(PRESET),all)
 
 demo: setup ## builds the tool and shows what it does, on this machine
-	$(call build,release,gacer)
+	$(call build,$(PRESET),gacer)
 	demo/run
 
 test: build ## builds everything and runs all tests
-	ctest --preset release -j $(JOBS) $(CTEST_ARGS)
+	ctest --preset $(PRESET) -j $(JOBS) $(CTEST_ARGS)
 
 bench: setup ## builds the tool and runs the benchmarks
-	$(call build,release,gacer)
+	$(call build,$(PRESET),gacer)
 	bench/run
 
 install: build ## installs the tool and the library under PREFIX (default ./install)
-	cmake --install build/release --prefix $(PREFIX)
+	cmake --install build/$(PRESET) --prefix $(PREFIX)
 
 format: ## formats all C++ sources in place
 	$(sources) | xargs -r $(clang_format) -i

@@ -29,7 +29,8 @@ if(gacer_folder_libraries)
 
   install(TARGETS libgacer EXPORT GacerTargets LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
   # oneDNN comes from the project-local environment, which an installed library must not need.
-  install(IMPORTED_RUNTIME_ARTIFACTS DNNL::dnnl LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(FILES "$<TARGET_FILE:DNNL::dnnl>" DESTINATION "${CMAKE_INSTALL_LIBDIR}"
+          RENAME "$<TARGET_SONAME_FILE_NAME:DNNL::dnnl>")
   install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/gacer" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
           FILES_MATCHING PATTERN "*.h")
   set(gacer_config_dir "${CMAKE_INSTALL_LIBDIR}/cmake/gacer")
