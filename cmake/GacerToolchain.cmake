@@ -57,7 +57,9 @@ target_compile_options(
             -Woverloaded-virtual
             -Wextra-semi
             -Wcast-align
-            -Wredundant-decls>
+            -Wredundant-decls
+            # Aggregates leave the rest to their default initialisers.
+            -Wno-missing-field-initializers>
             $<$<AND:$<BOOL:${GACER_WERROR}>,$<COMPILE_LANGUAGE:CXX>>:-Werror>)
 # At -O3, and in instrumented code, these warnings speak of library code that GCC 12 and 13 misread. The dev
 # preset keeps them.

@@ -46,6 +46,7 @@ class CheckLayers(unittest.TestCase):
         self.write("src/backend/cpu/jit.cpp", '#include "backend/cpu/jit.h"\n#include "device/device.h"\n')
         self.write("src/backend/cuda/conv.cpp", "#include <cudnn.h>\n#include <cuda_runtime.h>\n")
         self.write("tests/backend/cpu/jit_test.cpp", '#include "backend/cpu/jit.h"\n')
+        self.write("src/backend/cuda/stub/stub.cpp", 'const char* kReason = "built without CUDA (GACER_CUDA=OFF)";\n')
         self.write("tools/gacer/main.cpp", '#include "device/device.h"\n#include <CLI/CLI.hpp>\n')
         self.assertEqual(self.problems(), [])
 
