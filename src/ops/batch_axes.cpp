@@ -74,8 +74,7 @@ SplitResult split_node(const Graph& graph, const Node& node) {
 
 void infer_batch_axes(Graph& graph) {
   for (ValueId id = 0; id < graph.num_values(); ++id)
-    if (graph.value(id).producer != kNone || graph.value(id).constant)
-      graph.value(id).batch.reset();
+    if (graph.value(id).producer != kNone) graph.value(id).batch.reset();
   for (NodeId id = 0; id < graph.num_nodes(); ++id) {
     const Node& node = graph.node(id);
     if (node.is_removed) continue;

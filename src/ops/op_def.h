@@ -119,7 +119,8 @@ void evaluate_node(const Node& node, std::span<const TensorView> inputs,
 /// Runs a whole graph in plain loops, in order, freeing values after their last use: the oracle.
 /// `inputs` in the order of graph.inputs; returns the graph's outputs.
 std::vector<Tensor> evaluate_graph(const Graph& graph, std::span<const Tensor> inputs);
-/// Sets Value::batch everywhere, from the axes already set on the graph's inputs.
+/// Sets Value::batch of everything that nodes make, from the axes already set on the graph's inputs
+/// and constants (a folded constant may hold one item after the other).
 void infer_batch_axes(Graph& graph);
 /// Why a node cannot be split, or yes (all its batch-carrying outputs have an axis).
 Result<void> is_splittable(const Graph& graph, NodeId node);
