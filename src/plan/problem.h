@@ -61,4 +61,8 @@ struct Problem {
   std::vector<ProblemTenant> tenants;
 };
 
+/// Chunk sizes of a node that are worth measuring, largest (the whole batch) first: halves,
+/// quarters and eighths. Searches cut a node only into sizes that have rows.
+std::vector<std::int64_t> chunk_sizes(const ProblemNode& node);
+
 }  // namespace gacer

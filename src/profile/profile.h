@@ -10,12 +10,14 @@ namespace gacer {
 
 /// One measured way to run a node or chunk. Milliseconds of one call.
 struct ProfileRow {
-  std::string signature;    ///< op_signature()
-  std::int64_t items = 1;   ///< chunk size in batch items
-  std::string variant;      ///< variant key
-  int width = 1;            ///< groups of the budget it was measured on
-  double solo_ms = 0;       ///< alone on its budget
-  double saturated_ms = 0;  ///< per copy with enough copies side by side: its area. 0: unknown
+  std::string signature;   ///< op_signature()
+  std::int64_t items = 1;  ///< chunk size in batch items
+  std::string variant;     ///< variant key
+  int width = 1;           ///< groups of the budget it was measured on
+  double solo_ms = 0;      ///< alone on its budget
+  /// Per copy with enough copies side by side on the whole device: the area that the row costs, in
+  /// milliseconds of the whole device (two copies that take 3 ms side by side: 1.5). 0: unknown.
+  double saturated_ms = 0;
   double flop = 0;
   double bytes = 0;
   std::int64_t workspace_bytes = 0;
@@ -23,15 +25,23 @@ struct ProfileRow {
   std::string footprint;  ///< per launch: grid, block, shared memory, registers, …
   /// Not empty: the variant may not be used, and why (failed to build, run or match).
   std::string rejected;
+  friend bool operator==(const ProfileRow&, const ProfileRow&) = default;
 };
+
+/// Area of a row in milliseconds of the whole device: measured, or its share of the groups while it
+/// runs alone.
+double area_ms(const ProfileRow& row, int num_groups);
 
 /// Rows of one device in memory, by (signature, items). A plain value.
 class ProfileTable {
  public:
+  /// A row of the same signature, items, variant and width is replaced.
   void add(ProfileRow row);
   /// Usable rows (not rejected) of a node or chunk, any variant and width, fastest solo first.
   std::span<const ProfileRow> rows(const std::string& signature, std::int64_t items) const;
-  /// The row of a variant on a width, or nullptr.
+  /// Also the rejected ones, any order.
+  std::vector<ProfileRow> all() const;
+  /// The usable row of a variant on a width, or nullptr.
   const ProfileRow* find(const std::string& signature, std::int64_t items,
                          const std::string& variant, int width) const;
   /// Fastest solo row at that width, or nullptr.
@@ -42,7 +52,11 @@ class ProfileTable {
   std::size_t size() const;
 
  private:
-  std::map<std::pair<std::string, std::int64_t>, std::vector<ProfileRow>> rows_;
+  struct Entry {
+    std::vector<ProfileRow> usable;  ///< fastest solo first
+    std::vector<ProfileRow> rejected;
+  };
+  std::map<std::pair<std::string, std::int64_t>, Entry> entries_;
 };
 
 }  // namespace gacer

@@ -1,0 +1,69 @@
+#include "profile/profile.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace gacer {
+
+double area_ms(const ProfileRow& row, int num_groups) {
+  if (row.saturated_ms > 0) return row.saturated_ms;
+  return row.solo_ms * row.width / std::max(1, num_groups);
+}
+
+void ProfileTable::add(ProfileRow row) {
+  Entry& entry = entries_[{row.signature, row.items}];
+  const auto is_same = [&](const ProfileRow& other) {
+    return other.variant == row.variant && other.width == row.width;
+  };
+  std::erase_if(entry.usable, is_same);
+  std::erase_if(entry.rejected, is_same);
+  if (!row.rejected.empty()) {
+    entry.rejected.push_back(std::move(row));
+    return;
+  }
+  const auto place = std::upper_bound(
+      entry.usable.begin(), entry.usable.end(), row, [](const ProfileRow& a, const ProfileRow& b) {
+        return std::tie(a.solo_ms, a.variant, a.width) < std::tie(b.solo_ms, b.variant, b.width);
+      });
+  entry.usable.insert(place, std::move(row));
+}
+
+std::span<const ProfileRow> ProfileTable::rows(const std::string& signature,
+                                               std::int64_t items) const {
+  const auto found = entries_.find({signature, items});
+  if (found == entries_.end()) return {};
+  return found->second.usable;
+}
+
+std::vector<ProfileRow> ProfileTable::all() const {
+  std::vector<ProfileRow> rows;
+  for (const auto& [key, entry] : entries_) {
+    rows.insert(rows.end(), entry.usable.begin(), entry.usable.end());
+    rows.insert(rows.end(), entry.rejected.begin(), entry.rejected.end());
+  }
+  return rows;
+}
+
+const ProfileRow* ProfileTable::find(const std::string& signature, std::int64_t items,
+                                     const std::string& variant, int width) const {
+  for (const ProfileRow& row : rows(signature, items)) {
+    if (row.width == width && row.variant == variant) return &row;
+  }
+  return nullptr;
+}
+
+const ProfileRow* ProfileTable::fastest(const std::string& signature, std::int64_t items,
+                                        int width) const {
+  for (const ProfileRow& row : rows(signature, items)) {
+    if (row.width == width) return &row;
+  }
+  return nullptr;
+}
+
+std::size_t ProfileTable::size() const {
+  std::size_t count = 0;
+  for (const auto& [key, entry] : entries_) count += entry.usable.size() + entry.rejected.size();
+  return count;
+}
+
+}  // namespace gacer

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "profile/profile.h"
+
+namespace gacer {
+
+/// Profile rows in an SQLite file, of any number of devices. Several processes may use one file at
+/// once (write-ahead log, waits of up to ten seconds for a lock). Not thread-safe.
+class ProfileDb {
+ public:
+  /// Opens or creates the file and its folders. A file that is corrupt, no database, or of another
+  /// schema is renamed to "PATH.corrupt-N" or "PATH.schema-V-N" and a new one begun: see
+  /// warnings(). Error{kIo} names the path when it cannot be created or written.
+  explicit ProfileDb(std::string path);
+  ~ProfileDb();
+  ProfileDb(ProfileDb&&) noexcept;
+  ProfileDb& operator=(ProfileDb&&) noexcept;
+
+  const std::string& path() const;
+  /// What a user should know of how the file was opened; usually empty.
+  const std::vector<std::string>& warnings() const;
+
+  /// All rows of a device, rejected ones too. Error{kIo}.
+  ProfileTable load(const std::string& device_id) const;
+
+  /// Keeps a row (in place of one with the same key). Rows are committed in batches of 16 or half a
+  /// second, by flush() and on destruction. Error{kIo} names the path (full disk, read-only).
+  void store(const std::string& device_id, const ProfileRow& row);
+  /// Commits what store() gathered. Error{kIo}.
+  void flush();
+  /// Forgets the rows of a device; returns how many. Error{kIo}.
+  std::int64_t erase(const std::string& device_id);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gacer

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+
+#include <gacer/device_info.h>
+
+#include "profile/profile.h"
+
+namespace gacer {
+
+/// A device as another machine can plan for it: its facts and its rows. A plain value with a JSON
+/// form.
+struct Recording {
+  DeviceInfo device;
+  bool is_width_fixed = false;  ///< Device::is_width_fixed()
+  std::string image_layout = "row_major";
+  std::vector<int> widths;  ///< Device::widths()
+  ProfileTable rows;
+};
+
+std::string to_json(const Recording& recording);
+/// Error{kIo} names the JSON path of what is missing, of the wrong type or not allowed.
+Recording parse_recording(const std::string& json);
+
+/// Error{kIo}. Written to a temporary name, then renamed.
+Recording load_recording(const std::string& path);
+void save_recording(const Recording& recording, const std::string& path);
+
+}  // namespace gacer
