@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/openmp_hooks.h"
 #include "backend/cpu/recorder.h"
 #include "backend/cpu/system.h"
 #include "base/error.h"
@@ -78,6 +79,7 @@ CpuDevice::CpuDevice(const CpuOptions& options)
     : options_(options),
       cores_(usable_cores()),
       allocated_(std::make_shared<std::atomic<std::size_t>>(0)) {
+  install_openmp_hooks();
   if (options_.threads > 0) cores_.resize(static_cast<std::size_t>(options_.threads));
   info_ = describe_cpu(static_cast<int>(cores_.size()));
   workers_ = std::make_unique<WorkerGroup>(static_cast<int>(cores_.size()),

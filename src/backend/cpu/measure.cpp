@@ -20,8 +20,8 @@ double best_time(WorkerGroup& workers, std::chrono::milliseconds budget, const B
     const Body& body;
     Clock::duration budget;
     double best = 1e30;
-    std::mutex mutex;
-    std::condition_variable done_signal;
+    std::mutex mutex = {};
+    std::condition_variable done_signal = {};
     bool is_done = false;
     void run() {
       StepTeam& team = workers.team(0, workers.size());
@@ -60,8 +60,8 @@ double measure_peak_flops(WorkerGroup& workers) {
 }
 
 double measure_peak_bandwidth(WorkerGroup& workers) {
-  // Far more than the last-level cache that one core may have for itself.
-  constexpr std::size_t kTotal = std::size_t{24} << 20;
+  // Three arrays of 32 MiB: several times what last-level caches hold.
+  constexpr std::size_t kTotal = std::size_t{8} << 20;
   const std::size_t count = kTotal / static_cast<std::size_t>(workers.size());
   std::vector<std::vector<float>> arrays(static_cast<std::size_t>(workers.size()) * 3,
                                          std::vector<float>(count, 1.0F));

@@ -5,6 +5,7 @@
 
 #include <system_error>
 
+#include "backend/cpu/openmp_hooks.h"
 #include "base/error.h"
 
 namespace gacer::cpu {
@@ -78,6 +79,7 @@ void WorkerGroup::post(int worker, const Task& task) {
 }
 
 void WorkerGroup::work(Slot& slot) {
+  const ThreadCountScope serial(1);  // oneDNN outside a team's step: on this thread alone
   for (;;) {
     wait_while(slot.state, 0);
     const Task task = slot.task;

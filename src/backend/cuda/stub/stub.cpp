@@ -8,7 +8,7 @@ std::vector<DeviceInfo> find_devices() { return {}; }
 
 std::unique_ptr<Device> open(const std::string& spec, const std::string& /*options*/) {
   fail(ErrorKind::kDevice,
-       "cannot open 'cuda:{}': gacer was built without CUDA (GACER_CUDA=OFF); configure with the "
+       "cannot open 'cuda:{}': gacer was built without CUDA; configure with the "
        "preset 'cuda' on a machine with the CUDA toolkit",
        spec.empty() ? "0" : spec);
 }
