@@ -16,9 +16,10 @@ struct PassOptions {
   Precision precision = Precision::kF32;
   /// Layout of image operators; kRowMajor leaves every value row-major.
   Layout image_layout = Layout::kRowMajor;
-  /// Whether some kernel of the device takes a call (fusions and layouts ask before they change a
-  /// node). Empty: everything is supported.
-  std::function<bool(const Graph&, const Node&)> is_supported;
+  /// Whether a kernel made for the operator (not the plain fallback) takes a node as it stands.
+  /// Fusions and layouts change a node, ask, and take the change back on "no", unless the answer
+  /// was "no" before as well. Empty: everything is supported.
+  std::function<bool(const Graph&, NodeId)> is_supported;
   /// Names of passes to leave out.
   std::vector<std::string> disabled;
 };
