@@ -96,10 +96,13 @@ void add_data_edges(const Problem& problem, const Plan& plan, StepGraph& graph) 
     for (const DataEdge& edge : tenant.nodes[at(step.node)].inputs) {
       require(edge.from >= 0 && at(edge.from) < tenant.nodes.size(),
               "tenant '{}' node {} reads node {}", tenant.identity.name, step.node, edge.from);
+      const bool is_chunkwise = edge.is_chunkwise && tenant.nodes[at(step.node)].is_splittable() &&
+                                tenant.nodes[at(edge.from)].is_splittable();
       for (int producer : producers.find(step.tenant, step.iteration, edge.from)) {
         const Chunk& made = plan.step(graph.steps[at(producer)]).chunk;
-        const bool overlaps = made.begin < step.chunk.end && step.chunk.begin < made.end;
-        if (!edge.is_chunkwise || overlaps) graph.waits_for[i].push_back(producer);
+        const bool overlaps =
+            !is_chunkwise || (made.begin < step.chunk.end && step.chunk.begin < made.end);
+        if (overlaps) graph.waits_for[i].push_back(producer);
       }
     }
   }

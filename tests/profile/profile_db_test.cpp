@@ -1,0 +1,186 @@
+#include "profile/profile_db.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "tests/support/synthetic.h"
+
+namespace gacer {
+namespace {
+
+namespace fs = std::filesystem;
+
+class ProfileDbTest : public testing::Test {
+ protected:
+  ProfileDbTest() {
+    const std::string name =
+        testing::UnitTest::GetInstance()->current_test_info()->name() + std::to_string(getpid());
+    folder_ = fs::temp_directory_path() / ("gacer_profile_db_" + name);
+    fs::remove_all(folder_);
+    path_ = (folder_ / "deep" / "profile.db").string();
+  }
+  ~ProfileDbTest() override { fs::remove_all(folder_); }
+
+  static ProfileRow row(int i, const char* rejected = "") {
+    ProfileRow made;
+    made.signature = "signature " + std::to_string(i % 7);
+    made.items = 1 + i;
+    made.variant = "v'; DROP TABLE rows; --";
+    made.width = 2;
+    made.solo_ms = 1.0 / (3 + i);
+    made.saturated_ms = 0.1 * i;
+    made.flop = 1e12 + i;
+    made.bytes = 1e9 + i;
+    made.workspace_bytes = std::int64_t{5} << 32;
+    made.launches = 3;
+    made.footprint = "grid 104x1x1";
+    made.rejected = rejected;
+    return made;
+  }
+  static void execute(const std::string& path, const char* sql) {
+    sqlite3* handle = nullptr;
+    ASSERT_EQ(sqlite3_open(path.c_str(), &handle), SQLITE_OK);
+    ASSERT_EQ(sqlite3_exec(handle, sql, nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(handle);
+    sqlite3_close(handle);
+  }
+
+  fs::path folder_;
+  std::string path_;
+};
+
+TEST_F(ProfileDbTest, KeepsRowsPerDevice) {
+  ProfileTable expected;
+  {
+    ProfileDb db(path_);
+    EXPECT_TRUE(db.warnings().empty());
+    for (int i = 0; i < 40; ++i) {
+      db.store("cpu", row(i, i % 5 == 0 ? "slow" : ""));
+      expected.add(row(i, i % 5 == 0 ? "slow" : ""));
+    }
+    db.store("gpu", row(99));
+    EXPECT_EQ(db.load("cpu").all(), expected.all()) << "rows not yet committed are seen too";
+  }
+  const ProfileDb db(path_);
+  EXPECT_TRUE(db.warnings().empty());
+  EXPECT_EQ(db.load("cpu").all(), expected.all());
+  EXPECT_EQ(db.load("gpu").size(), 1U);
+  EXPECT_EQ(db.load("tpu").size(), 0U);
+}
+
+TEST_F(ProfileDbTest, ReplacesRowsOfTheSameKeyAndErases) {
+  ProfileDb db(path_);
+  ProfileRow changed = row(1);
+  db.store("cpu", changed);
+  changed.solo_ms = 7;
+  db.store("cpu", changed);
+  db.flush();
+  ASSERT_EQ(db.load("cpu").size(), 1U);
+  EXPECT_EQ(db.load("cpu").all()[0].solo_ms, 7);
+  EXPECT_EQ(db.erase("cpu"), 1);
+  EXPECT_EQ(db.load("cpu").size(), 0U);
+}
+
+TEST_F(ProfileDbTest, MovesACorruptFileAsideAndSaysSo) {
+  fs::create_directories(fs::path(path_).parent_path());
+  write_file_atomically(path_, "this is not a database, but long enough to be read as a header: " +
+                                   std::string(4096, 'x'));
+  ProfileDb db(path_);
+  ASSERT_EQ(db.warnings().size(), 1U);
+  EXPECT_NE(db.warnings()[0].find(path_ + ".corrupt-1"), std::string::npos) << db.warnings()[0];
+  EXPECT_EQ(read_file(path_ + ".corrupt-1").substr(0, 7), "this is");
+  db.store("cpu", row(1));
+  db.flush();
+  EXPECT_EQ(db.load("cpu").size(), 1U);
+}
+
+TEST_F(ProfileDbTest, MovesADamagedDatabaseAsideAndSaysSo) {
+  {
+    ProfileDb db(path_);
+    for (int i = 0; i < 2000; ++i) db.store("cpu", row(i));
+  }
+  const auto size = static_cast<std::streamoff>(fs::file_size(path_));
+  {
+    std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(4096 + 8);
+    const std::string junk(static_cast<std::size_t>(size) / 2, '\xA5');
+    file.write(junk.data(), static_cast<std::streamsize>(junk.size()));
+  }
+  const ProfileDb db(path_);
+  ASSERT_EQ(db.warnings().size(), 1U);
+  EXPECT_TRUE(fs::exists(path_ + ".corrupt-1"));
+  EXPECT_EQ(db.load("cpu").size(), 0U);
+}
+
+TEST_F(ProfileDbTest, MovesAnotherSchemaAndForeignDatabasesAside) {
+  { ProfileDb db(path_); }
+  execute(path_, "PRAGMA user_version=99");
+  {
+    const ProfileDb db(path_);
+    ASSERT_EQ(db.warnings().size(), 1U);
+    EXPECT_NE(db.warnings()[0].find("schema is 99"), std::string::npos) << db.warnings()[0];
+    EXPECT_TRUE(fs::exists(path_ + ".schema-99-1"));
+  }
+  const std::string other = (folder_ / "browser.db").string();
+  execute(other, "CREATE TABLE history (url TEXT)");
+  const ProfileDb db(other);
+  ASSERT_EQ(db.warnings().size(), 1U);
+  EXPECT_TRUE(fs::exists(other + ".foreign-1"));
+}
+
+TEST_F(ProfileDbTest, NamesThePathWhenItCannotWrite) {
+  const auto expect_io = [](const std::string& path) {
+    try {
+      ProfileDb db(path);
+      db.store("cpu", row(1));
+      db.flush();
+      ADD_FAILURE() << path << " was written";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kIo);
+      EXPECT_NE(e.message().find(path), std::string::npos) << e.message();
+    }
+  };
+  expect_io("/proc/nowhere/profile.db");
+  fs::create_directories(folder_);
+  expect_io(folder_.string());  // a folder, not a file
+}
+
+TEST_F(ProfileDbTest, ServesSeveralProcessesAtOnce) {
+  constexpr int kProcesses = 6;
+  constexpr int kRows = 60;
+  for (int p = 0; p < kProcesses; ++p) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      int status = 0;
+      try {
+        ProfileDb db(path_);
+        if (!db.warnings().empty()) status = 2;
+        for (int i = 0; i < kRows; ++i) db.store("cpu", row(1000 * p + i));
+        db.flush();
+      } catch (const Error&) {
+        status = 1;
+      }
+      _exit(status);
+    }
+  }
+  for (int p = 0; p < kProcesses; ++p) {
+    int status = -1;
+    ASSERT_GT(wait(&status), 0);
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+  }
+  const ProfileDb db(path_);
+  EXPECT_EQ(db.load("cpu").size(), static_cast<std::size_t>(kProcesses * kRows));
+}
+
+}  // namespace
+}  // namespace gacer
