@@ -37,17 +37,8 @@ Message child_of(Message message, std::uint32_t field) {
   return Message::kOther;
 }
 
-void append_varint(std::string& out, std::uint64_t value) {
-  while (value >= 0x80) {
-    out.push_back(static_cast<char>((value & 0x7f) | 0x80));
-    value >>= 7;
-  }
-  out.push_back(static_cast<char>(value));
-}
-
 void append_field(std::string& out, std::uint32_t field, const std::string& payload) {
-  append_varint(out, (static_cast<std::uint64_t>(field) << 3) | 2);
-  append_varint(out, payload.size());
+  append_field_head(out, field, payload.size());
   out += payload;
 }
 
@@ -142,6 +133,29 @@ class Slimmer {
 };
 
 }  // namespace
+
+void append_varint(std::string& out, std::uint64_t value) {
+  while (value >= 0x80) {
+    out.push_back(static_cast<char>((value & 0x7f) | 0x80));
+    value >>= 7;
+  }
+  out.push_back(static_cast<char>(value));
+}
+
+std::size_t varint_size(std::uint64_t value) {
+  std::size_t size = 1;
+  for (; value >= 0x80; value >>= 7) ++size;
+  return size;
+}
+
+void append_field_head(std::string& out, std::uint32_t field, std::size_t size) {
+  append_varint(out, (static_cast<std::uint64_t>(field) << 3) | 2);
+  append_varint(out, size);
+}
+
+std::size_t field_head_size(std::uint32_t field, std::size_t size) {
+  return varint_size(static_cast<std::uint64_t>(field) << 3) + varint_size(size);
+}
 
 SlimModel detach_tensors(std::span<const std::byte> model) { return Slimmer(model).run(); }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,5 +23,12 @@ inline constexpr char kDetachedKey[] = "gacer.detached";
 /// format and the numbers of the fields that lead to tensors are looked at. Error{kModel} with the
 /// byte offset where the bytes stop being a protobuf message.
 SlimModel detach_tensors(std::span<const std::byte> model);
+
+/// Bytes of a number in the wire format, and how many they are.
+void append_varint(std::string& out, std::uint64_t value);
+std::size_t varint_size(std::uint64_t value);
+/// The head of a length-delimited field, whose `size` bytes follow.
+void append_field_head(std::string& out, std::uint32_t field, std::size_t size);
+std::size_t field_head_size(std::uint32_t field, std::size_t size);
 
 }  // namespace gacer
