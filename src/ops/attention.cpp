@@ -112,13 +112,14 @@ void evaluate_f32(const EvalContext& context) {
           scores[static_cast<std::size_t>(j)] = dot;
           largest = std::max(largest, dot);
         }
+        std::fill_n(y, s.value_size, 0.0F);
+        if (largest == -INFINITY) continue;
         float sum = 0;
         for (std::int64_t j = 0; j < visible; ++j) {
           float& score = scores[static_cast<std::size_t>(j)];
           score = std::exp(score - largest);
           sum += score;
         }
-        std::fill_n(y, s.value_size, 0.0F);
         for (std::int64_t j = 0; j < visible; ++j) {
           const float weight = scores[static_cast<std::size_t>(j)] / sum;
           for (std::int64_t d = 0; d < s.value_size; ++d) y[d] += weight * vh[j * s.v[2] + d];

@@ -9,7 +9,8 @@ namespace gacer {
 
 /// Attention (domain gacer): softmax(scale * q·kᵀ + mask)·v for each item and head. Inputs q, k, v
 /// and an optional additive mask that broadcasts to [B, H, S, S2]. Attributes: `scale` (default 1),
-/// `causal` (a query sees the keys up to its own position), `layout`:
+/// `causal` (a query sees the keys up to its own position), `layout`. A query whose keys are all
+/// masked gives zeros.
 ///   "bhsd" (default): q [B, H, S, D], k [B, H, S2, D] ([B, H, D, S2] with k_transposed=1),
 ///                     v [B, H, S2, D2], output [B, H, S, D2]
 ///   "bshd":           q [B, S, H*D], k [B, S2, H*D], v [B, S2, H*D2], output [B, S, H*D2], with
