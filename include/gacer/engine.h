@@ -55,8 +55,9 @@ struct PolicyResult {
   std::vector<TenantResult> tenants;
   double utilization = 0;  ///< of the device's area, from a traced round
   double residue = 0;      ///< 1 - utilization
-  bool outputs_match = false;
-  double max_rel_error = 0;  ///< against the sequential plan, of each tensor's scale
+  bool is_checked = false;     ///< false: not asked for, or a simulated device has no numbers
+  bool outputs_match = false;  ///< within the precision's tolerance; false when not checked
+  double max_rel_error = 0;    ///< against a sequential plan, of each tensor's scale
   int launches = 0;
   PlanSummary summary;
   double search_s = 0;
@@ -97,6 +98,8 @@ struct MeasureOptions {
   int min_rounds = 7;
   std::chrono::milliseconds time{2000};  ///< per policy, interleaved
   bool check = true;                     ///< poisoned, fresh inputs, against sequential
+  /// measure(): also plan and measure the simple policies. False needs no profile.
+  bool beside_simple = true;
 };
 
 /// Tenants on one device: profile, plan, compile, run. Not thread-safe; one engine a device.
@@ -125,7 +128,9 @@ class Engine {
   /// Measures rows that the tenants' nodes still lack. Rows are kept as they are measured, also
   /// when interrupted. Returns seconds spent.
   double profile();
-  /// Searches with a policy ("auto": gacer under the never-worse guard).
+  /// Writes the device's facts and the tenants' rows to a file that "sim:FILE" opens. Error{kIo}.
+  void record(const std::string& path);
+  /// Searches with a policy ("auto": gacer under the never-worse guard), profiling what is missing.
   Plan make_plan(const std::string& policy, const PolicyLimits& limits = {});
   /// Checks the plan against tenants and device (Error{kPlan}) and compiles it.
   void load(const Plan& plan);
@@ -138,10 +143,11 @@ class Engine {
   double run_round();
   Tensor output(int tenant, const std::string& name) const;
 
-  /// Measures policies interleaved, checked; runs the guard for "auto".
+  /// Measures policies interleaved and checked. "auto" stands for the simple policies and gacer. The
+  /// fastest plan whose outputs match is chosen, a regulated one only if it wins beyond noise.
   Comparison compare(const std::vector<std::string>& policies, const MeasureOptions& measure = {},
                      const PolicyLimits& limits = {});
-  /// Measures one given plan beside the best simple policy.
+  /// Measures one given plan beside the simple policies, as compare() does.
   Comparison measure(const Plan& plan, const MeasureOptions& options = {});
   /// Text for `gacer explain`: the plan in words with predicted and simple-policy times.
   std::string explain(const Plan& plan);

@@ -71,6 +71,8 @@ class KernelImpl {
  public:
   virtual ~KernelImpl() = default;
   virtual std::string_view name() const = 0;
+  /// True for what runs almost every operator slowly: passes do not rewrite a model to suit it.
+  virtual bool is_fallback() const { return false; }
   /// Yes, or the reason why not.
   virtual Result<void> supports(const KernelCall& call) const = 0;
   /// Variant keys for a call at a width (groups of the device), best guess first. Text, stable

@@ -153,6 +153,7 @@ bool is_row_major(const KernelCall& call) {
 class PlainKernel final : public KernelImpl {
  public:
   std::string_view name() const override { return kFamily; }
+  bool is_fallback() const override { return true; }
 
   Result<void> supports(const KernelCall& call) const override {
     const OpDef& op = op_of(call.node);

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <gacer/plan.h>
+
+#include "device/device.h"
+#include "engine/placed_tenant.h"
+#include "plan/problem.h"
+
+namespace gacer {
+
+/// Every tenant after the other on the whole device, each node whole, in the first variant of the
+/// first kernel that takes it. Needs no profile: it is what other plans' outputs are compared with.
+/// Error{kUnsupported} naming a node that no kernel takes.
+Plan make_baseline_plan(const Device& device, const Problem& problem,
+                        const std::vector<std::unique_ptr<PlacedTenant>>& tenants);
+
+}  // namespace gacer

@@ -1,0 +1,209 @@
+#include "engine/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <set>
+
+#include "base/dtype.h"
+#include "base/error.h"
+
+namespace gacer {
+namespace {
+
+constexpr unsigned char kPoison = 0xFF;  // NaN in every float type
+
+std::vector<double> to_doubles(const Tensor& tensor) {
+  std::vector<double> values;
+  values.reserve(static_cast<std::size_t>(tensor.num_elements()));
+  dispatch_dtype(tensor.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    for (const T& x : tensor.data<T>()) {
+      if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+        values.push_back(static_cast<double>(static_cast<float>(x)));
+      else
+        values.push_back(static_cast<double>(x));
+    }
+  });
+  return values;
+}
+
+/// Whether every element still is what poison left.
+bool is_unwritten(const Tensor& tensor) {
+  if (tensor.size_bytes() == 0 || !is_float(tensor.dtype())) return false;
+  const std::byte* begin = tensor.bytes();
+  return std::all_of(begin, begin + tensor.size_bytes(),
+                     [](std::byte byte) { return byte == std::byte{kPoison}; });
+}
+
+bool is_same_special(double a, double b) {
+  return (std::isnan(a) && std::isnan(b)) || (std::isinf(a) && a == b);
+}
+
+}  // namespace
+
+double tolerance(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      return 1e-4;
+    case Precision::kTF32:
+      return 5e-3;
+    case Precision::kF16:
+      return 2e-2;
+    case Precision::kBF16:
+      return 4e-2;
+  }
+  fail(ErrorKind::kInternal, "bad precision {}", static_cast<int>(precision));
+}
+
+CheckResult compare_tensors(const Tensor& actual, const Tensor& expected, double tolerance) {
+  require(actual.dtype() == expected.dtype() && actual.shape() == expected.shape(),
+          "comparing {}{} with {}{}", to_string(actual.dtype()), actual.shape().to_string(),
+          to_string(expected.dtype()), expected.shape().to_string());
+  CheckResult result;
+  if (actual.size_bytes() == 0 ||
+      std::memcmp(actual.bytes(), expected.bytes(), actual.size_bytes()) == 0) {
+    result.outputs_match = !is_unwritten(expected);
+    if (!result.outputs_match) result.worst = "never written";
+    return result;
+  }
+  const std::vector<double> a = to_doubles(actual);
+  const std::vector<double> b = to_doubles(expected);
+  double scale = 0;
+  for (const double x : b)
+    if (std::isfinite(x)) scale = std::max(scale, std::abs(x));
+  if (scale == 0) scale = 1;
+  std::size_t worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (is_same_special(a[i], b[i])) continue;
+    double error = std::abs(a[i] - b[i]) / scale;
+    if (!std::isfinite(error)) error = std::numeric_limits<double>::infinity();
+    if (error > result.max_rel_error) {
+      result.max_rel_error = error;
+      worst = i;
+    }
+  }
+  result.outputs_match = result.max_rel_error <= tolerance;
+  result.worst = fmt::format("element {}: {}, expected {}", worst, a[worst], b[worst]);
+  return result;
+}
+
+CheckResult compare_outputs(const std::vector<std::unique_ptr<PlacedTenant>>& tenants,
+                            const RoundOutputs& actual, const RoundOutputs& expected) {
+  CheckResult total;
+  total.outputs_match = true;
+  for (std::size_t t = 0; t < tenants.size(); ++t) {
+    const Graph& graph = tenants[t]->graph();
+    for (std::size_t k = 0; k < graph.outputs.size(); ++k) {
+      const CheckResult one =
+          compare_tensors(actual[t][k], expected[t][k], tolerance(tenants[t]->precision));
+      if (total.worst.empty() || (total.outputs_match && !one.outputs_match) ||
+          one.max_rel_error > total.max_rel_error)
+        total.worst = fmt::format("tenant '{}', output '{}', {}", tenants[t]->info.name,
+                                  graph.value(graph.outputs[k]).name, one.worst);
+      total.outputs_match = total.outputs_match && one.outputs_match;
+      total.max_rel_error = std::max(total.max_rel_error, one.max_rel_error);
+    }
+  }
+  return total;
+}
+
+void Checker::poison(std::span<const std::shared_ptr<Buffer>> workspaces) {
+  for (const auto& tenant : tenants_)
+    device_.fill(tenant->arena->data(), kPoison, tenant->arena->size());
+  for (const auto& workspace : workspaces)
+    device_.fill(workspace->data(), kPoison, workspace->size());
+}
+
+template <typename Run>
+CheckResult Checker::check_round(const Round& round,
+                                 std::span<const std::shared_ptr<Buffer>> workspaces, Run run) {
+  poison(workspaces);
+  upload_inputs(device_, tenants_, round.inputs);
+  run();
+  return compare_outputs(tenants_, download_outputs(device_, tenants_), round.outputs);
+}
+
+void Checker::set_reference(CompiledPlan& baseline, int num_rounds) {
+  rounds_.clear();
+  std::vector<Round> rounds;
+  for (int i = 0; i < num_rounds; ++i) {
+    Round round;
+    round.inputs = make_random_inputs(tenants_, seed_ * 1009 + static_cast<std::uint64_t>(i) + 1);
+    poison(baseline.workspaces());
+    upload_inputs(device_, tenants_, round.inputs);
+    baseline.run();
+    round.outputs = download_outputs(device_, tenants_);
+    for (std::size_t t = 0; t < tenants_.size(); ++t)
+      for (std::size_t k = 0; k < round.outputs[t].size(); ++k)
+        require(!is_unwritten(round.outputs[t][k]),
+                "the baseline plan leaves output '{}' of tenant '{}' unwritten",
+                tenants_[t]->graph().value(tenants_[t]->graph().outputs[k]).name,
+                tenants_[t]->info.name);
+    rounds.push_back(std::move(round));
+  }
+  rounds_ = std::move(rounds);
+}
+
+CheckResult Checker::check(CompiledPlan& compiled) {
+  require(has_reference(), "check() before set_reference()");
+  CheckResult worst;
+  worst.outputs_match = true;
+  const auto merge = [&](const CheckResult& one, const std::string& how) {
+    if (one.outputs_match && one.max_rel_error <= worst.max_rel_error) return;
+    if (worst.outputs_match || !one.outputs_match) worst.worst = one.worst + how;
+    worst.outputs_match = worst.outputs_match && one.outputs_match;
+    worst.max_rel_error = std::max(worst.max_rel_error, one.max_rel_error);
+  };
+  for (const Round& round : rounds_)
+    merge(check_round(round, compiled.workspaces(), [&] { compiled.run(); }), "");
+  std::set<int> lanes;
+  for (const ProgramStep& step : compiled.steps()) lanes.insert(step.lane);
+  for (const int lane : lanes)
+    merge(check_steps(make_adversarial_order(compiled.steps(), lane), compiled.workspaces()),
+          fmt::format(" (with lane {} as late as its edges allow)", lane));
+  return worst;
+}
+
+CheckResult Checker::check_steps(std::span<const ProgramStep> steps,
+                                 std::span<const std::shared_ptr<Buffer>> workspaces) {
+  require(has_reference(), "check_steps() before set_reference()");
+  const std::unique_ptr<Program> program = device_.assemble(steps);
+  return check_round(rounds_.back(), workspaces, [&] { program->run(); });
+}
+
+std::vector<ProgramStep> make_adversarial_order(std::span<const ProgramStep> steps, int late_lane) {
+  std::vector<int> pending;
+  std::vector<std::vector<int>> dependents(steps.size());
+  std::set<int> ready_early;
+  std::set<int> ready_late;
+  const auto make_ready = [&](int i) {
+    (steps[static_cast<std::size_t>(i)].lane == late_lane ? ready_late : ready_early).insert(i);
+  };
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    pending.push_back(static_cast<int>(steps[i].waits_for.size()));
+    for (const int before : steps[i].waits_for)
+      dependents[static_cast<std::size_t>(before)].push_back(static_cast<int>(i));
+    if (pending.back() == 0) make_ready(static_cast<int>(i));
+  }
+  std::vector<ProgramStep> result;
+  while (!ready_early.empty() || !ready_late.empty()) {
+    int next = 0;
+    if (!ready_early.empty()) {
+      next = *ready_early.begin();
+      ready_early.erase(ready_early.begin());
+    } else {
+      next = *ready_late.rbegin();
+      ready_late.erase(next);
+    }
+    result.push_back(steps[static_cast<std::size_t>(next)]);
+    result.back().waits_for.clear();
+    if (result.size() > 1) result.back().waits_for.push_back(static_cast<int>(result.size()) - 2);
+    for (const int after : dependents[static_cast<std::size_t>(next)])
+      if (--pending[static_cast<std::size_t>(after)] == 0) make_ready(after);
+  }
+  require(result.size() == steps.size(), "the edges of {} steps have a cycle", steps.size());
+  return result;
+}
+
+}  // namespace gacer

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gacer/plan.h>
+
+#include "device/device.h"
+#include "engine/placed_tenant.h"
+#include "plan/problem.h"
+
+namespace gacer {
+
+/// A plan bound to a device: kernels prepared, launches captured, programs assembled. Keeps all
+/// that it needs alive. Run at most once at a time; plans of one engine share the tenants' memory,
+/// so only one of them runs at a time.
+class CompiledPlan {
+ public:
+  const Plan& plan() const { return plan_; }
+  /// One round; milliseconds.
+  double run();
+  /// One round with time stamps, all tenants in one program; in the order of steps().
+  std::vector<StepTime> run_traced();
+  int num_launches() const { return num_launches_; }
+
+  /// The steps in a topological order with all their edges, and which step of the plan each is.
+  const std::vector<ProgramStep>& steps() const { return steps_; }
+  const std::vector<StepRef>& refs() const { return refs_; }
+  /// Scratch memory of all lanes.
+  const std::vector<std::shared_ptr<Buffer>>& workspaces() const { return workspaces_; }
+
+ private:
+  friend class Compiler;
+  Device* device_ = nullptr;
+  Plan plan_;
+  std::vector<ProgramStep> steps_;
+  std::vector<StepRef> refs_;
+  std::vector<std::shared_ptr<const Kernel>> kernels_;
+  std::vector<std::shared_ptr<const Capture>> captures_;
+  std::vector<std::shared_ptr<Buffer>> workspaces_;
+  std::vector<std::unique_ptr<Program>> programs_;  ///< one, or one a tenant (free-running)
+  std::unique_ptr<Program> traced_;                 ///< of a free-running plan, on first use
+  int num_launches_ = 0;
+};
+
+/// Turns plans into programs. Kernels and captures are made once and kept for later plans, until
+/// trim(). Replaying a plan needs no profile rows.
+class Compiler {
+ public:
+  /// References outlive the compiler; tenants may be added, never moved.
+  Compiler(Device& device, const std::vector<std::unique_ptr<PlacedTenant>>& tenants)
+      : device_(device), tenants_(tenants), constants_(device) {}
+
+  /// Error{kPlan} for a plan that is illegal here or names a variant that no kernel knows.
+  std::unique_ptr<CompiledPlan> compile(const Problem& problem, const Plan& plan);
+  /// Drops what no compiled plan uses: packed weights can be as large as the weights.
+  void trim();
+
+  ConstantStore& constants() { return constants_; }
+
+ private:
+  using KernelKey = std::tuple<std::string, NodeId, std::int64_t, std::string>;
+  using CaptureKey = std::tuple<int, NodeId, std::int64_t, std::int64_t, std::string, const void*>;
+
+  std::shared_ptr<const Kernel> kernel_of(const Problem& problem, const Step& step);
+  std::shared_ptr<const Capture> capture_of(const Step& step,
+                                            const std::shared_ptr<const Kernel>& kernel,
+                                            void* workspace);
+  /// One scratch buffer a lane: steps of one lane are ordered, so they may share it.
+  std::vector<std::shared_ptr<Buffer>> workspaces_of(const Plan& plan,
+                                                     const std::vector<std::size_t>& bytes);
+  void assemble(CompiledPlan& compiled);
+
+  Device& device_;
+  const std::vector<std::unique_ptr<PlacedTenant>>& tenants_;
+  ConstantStore constants_;
+  std::map<KernelKey, std::shared_ptr<const Kernel>> kernels_;
+  std::map<CaptureKey, std::shared_ptr<const Capture>> captures_;
+  std::map<std::pair<int, int>, std::shared_ptr<Buffer>> workspaces_;  ///< by tenant and its lane
+};
+
+/// The kernel that knows a variant key for a call, trying `width` first; or why there is none.
+Result<const KernelImpl*> find_variant(const Device& device, const KernelCall& call,
+                                       const std::string& variant, int width);
+
+/// Addresses of a node's chunk. Constants that the kernel does not read stay null.
+Bindings bind_step(const PlacedTenant& tenant, NodeId node, std::int64_t first_item,
+                   const Kernel& kernel, ConstantStore& constants, void* workspace);
+
+}  // namespace gacer

@@ -1,0 +1,285 @@
+#include "engine/core.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "cost/model.h"
+#include "engine/baseline.h"
+#include "engine/evaluator.h"
+#include "engine/guard.h"
+#include "engine/inputs.h"
+#include "engine/make_problem.h"
+#include "engine/profiler.h"
+#include "profile/recording.h"
+
+namespace gacer {
+namespace {
+
+constexpr std::string_view kSimPrefix = "sim:";
+
+Precision parse_precision_option(const std::string& text) {
+  const std::optional<Precision> precision = parse_precision(text);
+  if (!precision)
+    fail(ErrorKind::kUsage, "unknown precision '{}'; known are f32, tf32, fp16, bf16", text);
+  return *precision;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+}  // namespace
+
+const std::vector<std::string>& simple_policies() {
+  static const std::vector<std::string> names{"sequential", "streams", "partition"};
+  return names;
+}
+
+bool is_simple(const std::string& policy) {
+  const auto& names = simple_policies();
+  return std::find(names.begin(), names.end(), policy) != names.end();
+}
+
+std::string default_profile_path() {
+  if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
+    return std::string(cache) + "/gacer/profile.sqlite";
+  const char* home = std::getenv("HOME");
+  if (home == nullptr || *home == '\0')
+    fail(ErrorKind::kIo,
+         "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a file");
+  return std::string(home) + "/.cache/gacer/profile.sqlite";
+}
+
+EngineCore::EngineCore(EngineOptions options)
+    : options_(std::move(options)),
+      precision_(parse_precision_option(options_.precision)),
+      device_(open_device(options_.device, options_.device_options)),
+      loader_(*device_, precision_, options_.disabled_passes),
+      compiler_(*device_, tenants_) {
+  problem_.device = device_->info();
+  problem_.is_width_fixed = device_->is_width_fixed();
+}
+
+int EngineCore::add_tenant(const TenantSpec& spec) {
+  if (spec.mode == TenantMode::kTrain)
+    fail(ErrorKind::kUnsupported, "'{}': training is not built in this version", spec.model);
+  if (spec.batch < 1 || spec.repeat < 1 || !(spec.weight > 0))
+    fail(ErrorKind::kUsage, "'{}': batch {}, repeat {} and weight {} must be positive", spec.model,
+         spec.batch, spec.repeat, spec.weight);
+  TenantSpec named = spec;
+  named.name = make_tenant_name(spec, infos_);
+  const LoadedModel& model = loader_.load(named);
+  auto placed = std::make_unique<PlacedTenant>(place_tenant(*device_, precision_, named, model));
+  ProblemTenant facts = make_problem_tenant(*placed);
+  const auto index = static_cast<int>(tenants_.size());
+  inputs_.emplace_back();
+  for (const ValueId input : placed->graph().inputs)
+    inputs_.back().push_back(make_random_input(
+        placed->graph(), input, options_.seed * 7919 + static_cast<std::uint64_t>(index)));
+  device_->fill(placed->arena->data(), 0, placed->arena->size());
+  infos_.push_back(placed->info);
+  problem_.tenants.push_back(std::move(facts));
+  tenants_.push_back(std::move(placed));
+  checker_.reset();
+  restore_inputs();
+  return index;
+}
+
+const PlacedTenant& EngineCore::tenant(int index) const {
+  if (index < 0 || static_cast<std::size_t>(index) >= tenants_.size())
+    fail(ErrorKind::kUsage, "there is no tenant {}; there are {}", index, tenants_.size());
+  return *tenants_[static_cast<std::size_t>(index)];
+}
+
+void EngineCore::require_tenants() const {
+  if (tenants_.empty()) fail(ErrorKind::kUsage, "the engine has no tenants");
+}
+
+void EngineCore::report(const std::string& phase, std::int64_t done, std::int64_t total,
+                        const std::string& detail) const {
+  if (options_.on_progress) options_.on_progress({phase, done, total, detail});
+}
+
+void EngineCore::check_cancelled(const char* what) const {
+  if (options_.is_cancelled != nullptr && options_.is_cancelled->load())
+    fail(ErrorKind::kInterrupted, "{} was stopped", what);
+}
+
+void EngineCore::open_profile() {
+  if (is_profile_open_) return;
+  is_profile_open_ = true;
+  if (options_.device.starts_with(kSimPrefix)) {
+    rows_ = load_recording(options_.device.substr(kSimPrefix.size())).rows;
+    return;
+  }
+  if (!options_.use_profile) return;
+  db_.emplace(options_.profile_path.empty() ? default_profile_path() : options_.profile_path);
+  for (const std::string& warning : db_->warnings()) report("profile", 0, 0, warning);
+  rows_ = db_->load(problem_.device.profile_id());
+}
+
+void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
+  const std::vector<ProfileTask> tasks = find_missing_rows(problem_, rows_);
+  Profiler profiler(*device_, tenants_, compiler_.constants());
+  profiler.is_cancelled = options_.is_cancelled;
+  profiler.on_row = [&](const ProfileRow& row) {
+    rows_.add(row);
+    if (db_) db_->store(problem_.device.profile_id(), row);
+  };
+  std::int64_t done = 0;
+  try {
+    for (const ProfileTask& task : tasks) {
+      const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(task.tenant)]
+                                    .nodes[static_cast<std::size_t>(task.node)];
+      report(phase, done++, static_cast<std::int64_t>(tasks.size()),
+             fmt::format("{} '{}', {} items", node.op, node.name, task.items));
+      const std::vector<std::string> only =
+          is_chunks ? promising_variants(rows_, node) : std::vector<std::string>{};
+      profiler.measure(task, only);
+    }
+  } catch (...) {
+    if (db_) db_->flush();
+    throw;
+  }
+  if (db_) db_->flush();
+  if (!tasks.empty()) report(phase, done, done);
+}
+
+void EngineCore::require_rows() const {
+  for (const ProblemTenant& tenant : problem_.tenants) {
+    for (const ProblemNode& node : tenant.nodes) {
+      if (rows_.has(node.signature, node.batch)) continue;
+      std::string reasons;
+      for (const ProfileRow& row : rows_.all())
+        if (row.signature == node.signature && row.items == node.batch)
+          reasons += fmt::format("\n  {}: {}", row.variant, row.rejected);
+      fail(ErrorKind::kUnsupported,
+           "node '{}' ({}) of tenant '{}' has no variant that works on {}{}", node.name, node.op,
+           tenant.identity.name, problem_.device.name,
+           reasons.empty() ? " (no row in the profile)" : reasons);
+    }
+  }
+}
+
+double EngineCore::profile() {
+  require_tenants();
+  const auto begin = std::chrono::steady_clock::now();
+  open_profile();
+  if (device_->info().kind != "sim") {
+    profile_tasks("profile", /*is_chunks=*/false);
+    require_rows();
+    profile_tasks("profile chunks", /*is_chunks=*/true);
+  }
+  require_rows();
+  return seconds_since(begin);
+}
+
+Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
+  require_tenants();
+  const Policy& found = find_policy(policy);
+  profile();
+  check_cancelled("planning");
+  ModelEvaluator model(problem_, rows_);
+  DeviceEvaluator measured(compiler_, problem_);
+  SearchContext context{problem_, rows_, model, nullptr, limits, options_.seed, {}, nullptr};
+  if (limits.measurements > 0) context.device = &measured;
+  context.on_progress = [&](const SearchProgress& progress) {
+    report(progress.phase, progress.done, progress.total,
+           fmt::format("best {:.3f} ms", progress.best_ms));
+  };
+  context.is_cancelled = options_.is_cancelled;
+  Plan plan = found.make(context);
+  plan.policy = policy;
+  compiler_.trim();
+  return plan;
+}
+
+Plan EngineCore::search_guarded(const PolicyLimits& limits) {
+  std::vector<Plan> simple;
+  std::vector<std::unique_ptr<CompiledPlan>> compiled;
+  for (const std::string& name : simple_policies()) {
+    simple.push_back(search(name, limits));
+    compiled.push_back(compile(simple.back()));
+  }
+  const Plan regulated = search("gacer", limits);
+  compiled.push_back(compile(regulated));
+  std::vector<std::function<double()>> contenders;
+  for (const auto& plan : compiled)
+    contenders.emplace_back([this, &plan] {
+      check_cancelled("the guard");
+      return plan->run();
+    });
+  InterleaveOptions options;
+  options.time = std::chrono::milliseconds(1000);
+  const auto times = interleave(contenders, options);
+  std::size_t best = 0;
+  for (std::size_t i = 1; i < simple.size(); ++i)
+    if (median(times[i]) < median(times[best])) best = i;
+  const GuardResult result = judge(times[best], times.back());
+  bool is_right = true;
+  if (result.regulated_won && can_check())
+    is_right = checker().check(*compiled.back()).outputs_match;
+  Plan plan = result.regulated_won && is_right ? regulated : simple[best];
+  plan.notes["guard"] = result.to_string();
+  if (!is_right) plan.notes["guard"] += "; the regulated plan's outputs did not match";
+  restore_inputs();
+  return plan;
+}
+
+Plan EngineCore::make_baseline() const { return make_baseline_plan(*device_, problem_, tenants_); }
+
+std::unique_ptr<CompiledPlan> EngineCore::compile(const Plan& plan) {
+  require_tenants();
+  return compiler_.compile(problem_, plan);
+}
+
+Checker& EngineCore::checker() {
+  require(can_check(), "a simulated device computes nothing that could be checked");
+  if (!checker_) {
+    constexpr int kRounds = 3;
+    report("check", 0, 0, "reference outputs");
+    Checker checker(*device_, tenants_, options_.seed);
+    {
+      const auto compiled = compile(make_baseline());
+      checker.set_reference(*compiled, kRounds);
+    }
+    compiler_.trim();
+    checker_.emplace(std::move(checker));
+  }
+  return *checker_;
+}
+
+std::optional<double> EngineCore::predict(const Plan& plan) {
+  ModelEvaluator model(problem_, rows_);
+  const Result<double> ms = model.evaluate(plan);
+  return ms ? std::optional<double>(*ms) : std::nullopt;
+}
+
+void EngineCore::set_input(int index, const std::string& name, const Tensor& value) {
+  const PlacedTenant& placed = tenant(index);
+  const Graph& graph = placed.graph();
+  for (std::size_t i = 0; i < graph.inputs.size(); ++i) {
+    const Value& input = graph.value(graph.inputs[i]);
+    if (input.name != name) continue;
+    if (value.empty() || value.dtype() != input.dtype || value.shape() != input.shape)
+      fail(ErrorKind::kUsage, "input '{}' of tenant '{}' is {} {}, the value given is {}", name,
+           placed.info.name, to_string(input.dtype), input.shape.to_string(),
+           value.empty()
+               ? "empty"
+               : fmt::format("{} {}", to_string(value.dtype()), value.shape().to_string()));
+    inputs_[static_cast<std::size_t>(index)][i] = value;
+    upload_input(*device_, placed, graph.inputs[i], value);
+    return;
+  }
+  std::string names;
+  for (const ValueId input : graph.inputs)
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", graph.value(input).name);
+  fail(ErrorKind::kUsage, "tenant '{}' has no input '{}'; its inputs are {}", placed.info.name,
+       name, names);
+}
+
+void EngineCore::restore_inputs() { upload_inputs(*device_, tenants_, inputs_); }
+
+}  // namespace gacer

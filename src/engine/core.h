@@ -1,0 +1,90 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gacer/engine.h>
+
+#include "base/precision.h"
+#include "engine/check.h"
+#include "engine/compile.h"
+#include "engine/placed_tenant.h"
+#include "engine/tenant_io.h"
+#include "plan/problem.h"
+#include "profile/profile.h"
+#include "profile/profile_db.h"
+#include "search/search.h"
+
+namespace gacer {
+
+/// What Engine is made of, open to tests: one device, its tenants, their rows, plans and programs.
+class EngineCore {
+ public:
+  explicit EngineCore(EngineOptions options);
+
+  Device& device() { return *device_; }
+  const EngineOptions& options() const { return options_; }
+  const std::vector<std::unique_ptr<PlacedTenant>>& tenants() const { return tenants_; }
+  const std::vector<TenantInfo>& infos() const { return infos_; }
+  const Problem& problem() const { return problem_; }
+  const ProfileTable& rows() const { return rows_; }
+  Compiler& compiler() { return compiler_; }
+
+  int add_tenant(const TenantSpec& spec);
+  /// Error{kUsage} when the index is not a tenant's.
+  const PlacedTenant& tenant(int index) const;
+
+  /// Measures missing rows; seconds.
+  double profile();
+  /// Any policy but "auto".
+  Plan search(const std::string& policy, const PolicyLimits& limits);
+  /// gacer, unless the best simple policy is as fast.
+  Plan search_guarded(const PolicyLimits& limits);
+  Plan baseline() { return make_baseline(); }
+
+  std::unique_ptr<CompiledPlan> compile(const Plan& plan);
+  /// A checker that has its reference outputs.
+  Checker& checker();
+  bool can_check() const { return device_->info().kind != "sim"; }
+  std::optional<double> predict(const Plan& plan);
+
+  void set_input(int tenant, const std::string& name, const Tensor& value);
+  /// Puts the inputs back after checks, which use their own.
+  void restore_inputs();
+
+  void report(const std::string& phase, std::int64_t done, std::int64_t total,
+              const std::string& detail = {}) const;
+  void check_cancelled(const char* what) const;
+  void require_tenants() const;
+
+ private:
+  Plan make_baseline() const;
+  void open_profile();
+  void profile_tasks(const std::string& phase, bool is_chunks);
+  void require_rows() const;
+
+  EngineOptions options_;
+  Precision precision_;
+  std::unique_ptr<Device> device_;
+  ModelLoader loader_;
+  std::vector<std::unique_ptr<PlacedTenant>> tenants_;
+  std::vector<TenantInfo> infos_;
+  Problem problem_;
+  std::optional<ProfileDb> db_;
+  ProfileTable rows_;
+  bool is_profile_open_ = false;
+  Compiler compiler_;
+  std::optional<Checker> checker_;
+  RoundInputs inputs_;
+};
+
+/// Policies that need no regulation: what the guard compares with.
+const std::vector<std::string>& simple_policies();
+bool is_simple(const std::string& policy);
+
+/// XDG_CACHE_HOME, or ~/.cache, with gacer/profile.sqlite. Error{kIo} when there is no home.
+std::string default_profile_path();
+
+}  // namespace gacer

@@ -1,0 +1,171 @@
+#include <algorithm>
+#include <chrono>
+
+#include <gacer/engine.h>
+
+#include "base/error.h"
+#include "engine/core.h"
+#include "engine/explain.h"
+#include "engine/measure.h"
+#include "profile/recording.h"
+
+namespace gacer {
+namespace {
+
+double seconds_since(std::chrono::steady_clock::time_point begin) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+Engine::Port make_port(const Value& value) { return {value.name, value.dtype, value.shape}; }
+
+/// "auto" becomes the simple policies and gacer; each name once.
+std::vector<std::string> expand_policies(const std::vector<std::string>& policies) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  for (const std::string& name : policies) {
+    if (name != "auto") {
+      add(name);
+      continue;
+    }
+    for (const std::string& simple : simple_policies()) add(simple);
+    add("gacer");
+  }
+  return names;
+}
+
+Contender search_contender(EngineCore& core, const std::string& policy,
+                           const PolicyLimits& limits) {
+  const auto begin = std::chrono::steady_clock::now();
+  Contender contender{policy, core.search(policy, limits), 0};
+  contender.search_s = seconds_since(begin);
+  return contender;
+}
+
+}  // namespace
+
+struct Engine::State {
+  explicit State(EngineOptions options) : core(std::move(options)) {}
+  EngineCore core;
+  std::unique_ptr<CompiledPlan> loaded;  // goes before the core that made it
+
+  CompiledPlan& require_loaded() const {
+    if (!loaded) fail(ErrorKind::kUsage, "no plan is loaded");
+    return *loaded;
+  }
+};
+
+Engine::Engine(EngineOptions options) : state_(std::make_unique<State>(std::move(options))) {}
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+const DeviceInfo& Engine::device() const { return state_->core.problem().device; }
+
+int Engine::add_tenant(const TenantSpec& spec) {
+  const int index = state_->core.add_tenant(spec);
+  state_->loaded.reset();  // was made for the tenants before
+  return index;
+}
+
+const std::vector<TenantInfo>& Engine::tenants() const { return state_->core.infos(); }
+
+std::vector<Engine::Port> Engine::inputs(int tenant) const {
+  const Graph& graph = state_->core.tenant(tenant).graph();
+  std::vector<Port> ports;
+  for (const ValueId id : graph.inputs) ports.push_back(make_port(graph.value(id)));
+  return ports;
+}
+
+std::vector<Engine::Port> Engine::outputs(int tenant) const {
+  const Graph& graph = state_->core.tenant(tenant).graph();
+  std::vector<Port> ports;
+  for (const ValueId id : graph.outputs) ports.push_back(make_port(graph.value(id)));
+  return ports;
+}
+
+double Engine::profile() { return state_->core.profile(); }
+
+void Engine::record(const std::string& path) {
+  EngineCore& core = state_->core;
+  core.profile();
+  Recording recording;
+  recording.device = core.problem().device;
+  recording.is_width_fixed = core.problem().is_width_fixed;
+  recording.image_layout =
+      to_string(core.device().image_layout(*parse_precision(core.options().precision)));
+  recording.widths = core.device().widths();
+  for (const ProblemTenant& tenant : core.problem().tenants)
+    for (const ProblemNode& node : tenant.nodes)
+      for (const std::int64_t items : chunk_sizes(node))
+        for (const ProfileRow& row : core.rows().rows(node.signature, items))
+          recording.rows.add(row);
+  save_recording(recording, path);
+}
+
+Plan Engine::make_plan(const std::string& policy, const PolicyLimits& limits) {
+  if (policy == "auto") return state_->core.search_guarded(limits);
+  return state_->core.search(policy, limits);
+}
+
+void Engine::load(const Plan& plan) {
+  auto compiled = state_->core.compile(plan);
+  state_->loaded = std::move(compiled);
+  state_->core.compiler().trim();
+}
+
+const Plan& Engine::plan() const { return state_->require_loaded().plan(); }
+
+void Engine::set_input(int tenant, const std::string& name, const Tensor& value) {
+  state_->core.set_input(tenant, name, value);
+}
+
+double Engine::run_round() { return state_->require_loaded().run(); }
+
+Tensor Engine::output(int tenant, const std::string& name) const {
+  const PlacedTenant& placed = state_->core.tenant(tenant);
+  const Graph& graph = placed.graph();
+  for (const ValueId id : graph.outputs)
+    if (graph.value(id).name == name) return download_value(state_->core.device(), placed, id);
+  std::string names;
+  for (const ValueId id : graph.outputs)
+    names += fmt::format("{}'{}'", names.empty() ? "" : ", ", graph.value(id).name);
+  fail(ErrorKind::kUsage, "tenant '{}' has no output '{}'; its outputs are {}", placed.info.name,
+       name, names);
+}
+
+Comparison Engine::compare(const std::vector<std::string>& policies, const MeasureOptions& measure,
+                           const PolicyLimits& limits) {
+  EngineCore& core = state_->core;
+  core.require_tenants();
+  const double profile_s = core.profile();
+  std::vector<Contender> contenders;
+  for (const std::string& policy : expand_policies(policies))
+    contenders.push_back(search_contender(core, policy, limits));
+  Comparison comparison = measure_contenders(core, std::move(contenders), measure);
+  comparison.profile_s = profile_s;
+  core.compiler().trim();
+  return comparison;
+}
+
+Comparison Engine::measure(const Plan& plan, const MeasureOptions& options) {
+  EngineCore& core = state_->core;
+  core.require_tenants();
+  std::vector<Contender> contenders;
+  double profile_s = 0;
+  if (options.beside_simple) {
+    profile_s = core.profile();
+    for (const std::string& policy : simple_policies())
+      if (policy != plan.policy) contenders.push_back(search_contender(core, policy, {}));
+  }
+  contenders.push_back({plan.policy, plan, 0});
+  Comparison comparison = measure_contenders(core, std::move(contenders), options);
+  comparison.profile_s = profile_s;
+  core.compiler().trim();
+  return comparison;
+}
+
+std::string Engine::explain(const Plan& plan) { return explain_plan(state_->core, plan); }
+
+}  // namespace gacer

@@ -1,0 +1,69 @@
+#include "engine/guard.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+
+namespace gacer {
+
+std::vector<std::vector<double>> interleave(std::span<const std::function<double()>> contenders,
+                                            const InterleaveOptions& options) {
+  std::vector<std::vector<double>> times(contenders.size());
+  for (const auto& run : contenders) run();
+  const auto begin = std::chrono::steady_clock::now();
+  const auto limit = options.time * static_cast<int>(contenders.size());
+  for (int round = 0; round < options.max_rounds; ++round) {
+    if (round >= options.min_rounds && std::chrono::steady_clock::now() - begin >= limit) break;
+    // Alternate the order: what ran before leaves its mark on caches and clocks.
+    for (std::size_t i = 0; i < contenders.size(); ++i) {
+      const std::size_t k = round % 2 == 0 ? i : contenders.size() - 1 - i;
+      times[k].push_back(contenders[k]());
+    }
+  }
+  return times;
+}
+
+double percentile(std::vector<double> values, double share) {
+  require(!values.empty(), "percentile of nothing");
+  const auto index = static_cast<std::size_t>(
+      std::ceil(share * static_cast<double>(values.size())) - (share > 0 ? 1 : 0));
+  const auto place =
+      values.begin() + static_cast<std::ptrdiff_t>(std::min(index, values.size() - 1));
+  std::nth_element(values.begin(), place, values.end());
+  return *place;
+}
+
+double median(std::vector<double> values) {
+  require(!values.empty(), "median of nothing");
+  const std::size_t middle = values.size() / 2;
+  std::sort(values.begin(), values.end());
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+std::string GuardResult::to_string() const {
+  return fmt::format("{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {:.3f} ms",
+                     regulated_won ? "regulated won" : "simple kept", simple_ms, regulated_ms,
+                     gain_ms, noise_ms);
+}
+
+GuardResult judge(std::span<const double> simple, std::span<const double> regulated) {
+  require(simple.size() == regulated.size() && !simple.empty(),
+          "{} rounds of the simple plan, {} of the regulated one", simple.size(), regulated.size());
+  std::vector<double> gains;
+  for (std::size_t i = 0; i < simple.size(); ++i) gains.push_back(simple[i] - regulated[i]);
+  GuardResult result;
+  result.simple_ms = median({simple.begin(), simple.end()});
+  result.regulated_ms = median({regulated.begin(), regulated.end()});
+  result.gain_ms = median(gains);
+  std::vector<double> deviations;
+  for (const double gain : gains) deviations.push_back(std::abs(gain - result.gain_ms));
+  // 1.4826 MAD estimates the deviation, 1.2533/sqrt(n) of it is the median's standard error.
+  const double error =
+      1.4826 * median(deviations) * 1.2533 / std::sqrt(static_cast<double>(gains.size()));
+  result.noise_ms = std::max(3 * error, 0.005 * result.simple_ms);
+  result.regulated_won = result.gain_ms > result.noise_ms;
+  return result;
+}
+
+}  // namespace gacer

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gacer {
+
+/// Runs each contender in turn, round after round, so that clocks and foreign load hit all alike.
+/// One warm-up round is not counted. Stops after `min_rounds` and `time` for each (their sum), at
+/// most `max_rounds`. Times per contender in milliseconds, in the order of the rounds.
+struct InterleaveOptions {
+  int min_rounds = 7;
+  int max_rounds = 1000;
+  std::chrono::milliseconds time{2000};
+};
+std::vector<std::vector<double>> interleave(std::span<const std::function<double()>> contenders,
+                                            const InterleaveOptions& options);
+
+double median(std::vector<double> values);
+/// The value that `share` (0 to 1) of the values do not exceed.
+double percentile(std::vector<double> values, double share);
+
+/// Whether a regulated plan is really faster than the best simple one.
+struct GuardResult {
+  bool regulated_won = false;
+  double simple_ms = 0;     ///< medians
+  double regulated_ms = 0;  ///< medians
+  double gain_ms = 0;       ///< median of the paired differences simple - regulated
+  double noise_ms = 0;      ///< what the gain must exceed
+  std::string to_string() const;
+};
+
+/// Judges times of the same rounds (interleaved, hence paired). The regulated plan wins if the
+/// median of the paired differences exceeds three standard errors of that median (from its median
+/// absolute deviation) and half a percent of the simple plan's time.
+GuardResult judge(std::span<const double> simple, std::span<const double> regulated);
+
+}  // namespace gacer

@@ -1,0 +1,112 @@
+#include "engine/inputs.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <set>
+#include <string_view>
+
+#include "base/dtype.h"
+#include "base/error.h"
+
+namespace gacer {
+namespace {
+
+/// SplitMix64: the same numbers with every standard library.
+class Random {
+ public:
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+  std::uint64_t next() {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+  }
+  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+  std::int64_t integer(std::int64_t low, std::int64_t high) {
+    return low + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(high - low + 1));
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// Operators whose output holds the numbers of an input, moved or cast.
+bool keeps_numbers(const Node& node) {
+  static constexpr std::array<std::string_view, 13> kOps{
+      "Cast",  "Reshape", "Unsqueeze", "Squeeze", "Transpose", "Identity", "Flatten",
+      "Slice", "Split",   "Concat",    "Reorder", "Expand",    "Tile"};
+  return node.post.empty() && std::find(kOps.begin(), kOps.end(), node.op) != kOps.end();
+}
+
+}  // namespace
+
+InputRange find_input_range(const Graph& graph, ValueId input) {
+  const auto consumers = graph.consumers();
+  std::int64_t smallest_table = std::numeric_limits<std::int64_t>::max();
+  std::set<ValueId> seen{input};
+  std::vector<ValueId> pending{input};
+  const auto visit = [&](ValueId id) {
+    if (id != kNone && seen.insert(id).second) pending.push_back(id);
+  };
+  while (!pending.empty()) {
+    const ValueId value = pending.back();
+    pending.pop_back();
+    for (ValueId part = 0; part < graph.num_values(); ++part) {
+      const auto& slice = graph.value(part).slice_of;
+      if (slice && slice->root == value) visit(part);
+    }
+    if (const auto& slice = graph.value(value).slice_of) visit(slice->root);
+    for (const NodeId reader : consumers[static_cast<std::size_t>(value)]) {
+      const Node& node = graph.node(reader);
+      if (node.op.starts_with("Gather") && node.inputs.size() > 1 && node.inputs[1] == value) {
+        const Shape& table = graph.value(node.inputs[0]).shape;
+        std::int64_t axis = node.attributes.get_int("axis", 0);
+        if (axis < 0) axis += table.rank();
+        if (axis >= 0 && axis < table.rank())
+          smallest_table = std::min(smallest_table, table[static_cast<int>(axis)]);
+      } else if (keeps_numbers(node)) {
+        for (const ValueId output : node.outputs) visit(output);
+      }
+    }
+  }
+  if (smallest_table == std::numeric_limits<std::int64_t>::max()) return {1, 1};
+  return {0, std::max<std::int64_t>(smallest_table - 1, 0)};
+}
+
+Tensor make_random_tensor(DType dtype, const Shape& shape, const InputRange& range,
+                          std::uint64_t seed) {
+  Tensor tensor(dtype, shape);
+  Random random(seed);
+  dispatch_dtype(dtype, [&](auto tag) {
+    using T = decltype(tag);
+    for (T& x : tensor.mutable_data<T>()) {
+      if constexpr (std::is_same_v<T, bool>) {
+        x = random.integer(range.low, range.high) != 0;
+      } else if constexpr (std::is_integral_v<T>) {
+        constexpr auto kLargest = static_cast<std::int64_t>(std::min<std::uint64_t>(
+            std::numeric_limits<T>::max(), std::numeric_limits<std::int64_t>::max()));
+        x = static_cast<T>(random.integer(range.low, std::min(range.high, kLargest)));
+      } else {
+        const double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform()));
+        const double angle = 2.0 * std::numbers::pi * random.uniform();
+        x = T(static_cast<float>(radius * std::cos(angle)));
+      }
+    }
+  });
+  return tensor;
+}
+
+Tensor make_random_input(const Graph& graph, ValueId input, std::uint64_t seed) {
+  const Value& value = graph.value(input);
+  const InputRange range = is_float(value.dtype) ? InputRange{} : find_input_range(graph, input);
+  const auto place = std::find(graph.inputs.begin(), graph.inputs.end(), input);
+  require(place != graph.inputs.end(), "'{}' is no graph input", value.name);
+  const auto index = static_cast<std::uint64_t>(place - graph.inputs.begin());
+  return make_random_tensor(value.dtype, value.shape, range, seed * 1000003 + index);
+}
+
+}  // namespace gacer

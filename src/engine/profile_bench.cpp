@@ -1,0 +1,310 @@
+#include "engine/profile_bench.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/dtype.h"
+#include "base/error.h"
+#include "engine/check.h"
+#include "engine/inputs.h"
+#include "engine/tenant_io.h"
+#include "ops/op_def.h"
+
+namespace gacer {
+namespace {
+
+constexpr double kFarFromBest = 4;
+
+std::size_t storage_bytes(const Graph& graph, ValueId root) {
+  return static_cast<std::size_t>(std::max<std::int64_t>(value_bytes(graph.value(root)), 1));
+}
+
+std::string join(const std::vector<std::string>& lines) {
+  std::string text;
+  for (const std::string& line : lines) text += (text.empty() ? "" : "; ") + line;
+  return text;
+}
+
+}  // namespace
+
+ProfileBench::ProfileBench(Device& device, const PlacedTenant& tenant, NodeId node,
+                           std::optional<ChunkRange> range, ConstantStore& constants,
+                           const ProfileLimits& limits)
+    : device_(device),
+      tenant_(tenant),
+      graph_(tenant.graph()),
+      node_(graph_.node(node)),
+      range_(range),
+      constants_(constants),
+      limits_(limits),
+      call_(make_call(graph_, node, tenant.precision, range)) {
+  flop_ = cost_of(graph_, node).flop;
+  if (range_) flop_ *= static_cast<double>(range_->end - range_->begin) / graph_.batch;
+}
+
+ProfileBench::Operands& ProfileBench::operands(std::size_t copy) {
+  while (copies_.size() <= copy) {
+    auto made = std::make_unique<Operands>();
+    for (const ValueId input : node_.inputs) {
+      if (input == kNone || graph_.is_constant(root_of(graph_, input))) continue;
+      const ValueId root = root_of(graph_, input);
+      auto& buffer = made->inputs[root];
+      if (buffer) continue;
+      buffer = device_.allocate(storage_bytes(graph_, root));
+      fill_random(graph_.value(root), input, *buffer);
+    }
+    for (const ValueId output : node_.outputs) {
+      if (output == kNone) continue;
+      auto& buffer = made->outputs[root_of(graph_, output)];
+      if (!buffer) buffer = device_.allocate(storage_bytes(graph_, root_of(graph_, output)));
+    }
+    copies_.push_back(std::move(made));
+  }
+  return *copies_[copy];
+}
+
+/// Numbers repeat with a period that no shape shares, which is quick and random enough.
+void ProfileBench::fill_random(const Value& storage, ValueId id, Buffer& buffer) {
+  constexpr std::int64_t kPeriod = 16381;
+  InputRange range{0, 1};
+  if (node_.op.starts_with("Gather") && node_.inputs.size() > 1 && node_.inputs[1] == id) {
+    const Shape& table = graph_.value(node_.inputs[0]).shape;
+    std::int64_t axis = node_.attributes.get_int("axis", 0);
+    if (axis < 0) axis += table.rank();
+    range.high = std::max<std::int64_t>(table[static_cast<int>(axis)] - 1, 0);
+  }
+  const std::int64_t count = storage.shape.num_elements();
+  const Tensor block = make_random_tensor(storage.dtype, Shape{std::min(count, kPeriod)}, range,
+                                          static_cast<std::uint64_t>(id) + 17);
+  Tensor dense(storage.dtype, storage.shape);
+  const std::size_t total = dense.size_bytes();
+  for (std::size_t done = 0; done < total; done += block.size_bytes())
+    std::copy_n(block.bytes(), std::min(block.size_bytes(), total - done),
+                dense.mutable_bytes() + done);
+  OperandDesc desc;
+  desc.dtype = storage.dtype;
+  desc.shape = storage.shape;
+  desc.layout = storage.layout;
+  const std::int64_t block_size = channel_block(storage.layout);
+  if (block_size == 1 || storage.shape[1] % block_size == 0) {
+    // Any order of random numbers is as good.
+    device_.upload(buffer.data(), dense.bytes(), total);
+    return;
+  }
+  std::vector<std::byte> placed(extent_bytes(desc));  // channel padding is zero
+  scatter_row_major(desc, dense.bytes(), placed.data());
+  device_.upload(buffer.data(), placed.data(), placed.size());
+}
+
+Bindings ProfileBench::bind(Operands& operands, const Kernel& kernel) const {
+  const std::int64_t first = range_ ? range_->begin : 0;
+  const auto offset = [&](ValueId id) { return chunk_offset_bytes(graph_, id, first); };
+  Bindings bindings;
+  bindings.workspace = operands.workspace ? operands.workspace->data() : nullptr;
+  for (std::size_t i = 0; i < node_.inputs.size(); ++i) {
+    const ValueId id = node_.inputs[i];
+    std::byte* base = nullptr;
+    if (id != kNone) {
+      const ValueId root = root_of(graph_, id);
+      if (!graph_.is_constant(root))
+        base = static_cast<std::byte*>(operands.inputs.at(root)->data());
+      else if (kernel.reads_input(static_cast<int>(i)))
+        base = static_cast<std::byte*>(constants_.address(*graph_.value(root).constant));
+    }
+    bindings.inputs.push_back(base == nullptr ? nullptr : base + offset(id));
+  }
+  for (const ValueId id : node_.outputs)
+    bindings.outputs.push_back(
+        id == kNone ? nullptr
+                    : static_cast<std::byte*>(operands.outputs.at(root_of(graph_, id))->data()) +
+                          offset(id));
+  return bindings;
+}
+
+std::unique_ptr<Capture> ProfileBench::capture(std::size_t copy, const Kernel& kernel) {
+  Operands& own = operands(copy);
+  const std::size_t bytes = kernel.workspace_bytes();
+  if (bytes > 0 && (!own.workspace || own.workspace->size() < bytes))
+    own.workspace = device_.allocate(bytes);
+  return device_.capture(kernel, bind(own, kernel));
+}
+
+std::vector<ProgramStep> ProfileBench::make_steps(
+    const std::vector<std::unique_ptr<Capture>>& captures, int width, int repeats) const {
+  const int num_groups = device_.info().num_groups;
+  const int num_places = std::max(1, num_groups / width);
+  std::vector<ProgramStep> steps;
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    for (std::size_t copy = 0; copy < captures.size(); ++copy) {
+      ProgramStep step;
+      step.capture = captures[copy].get();
+      const int place = static_cast<int>(copy) % num_places;
+      if (width < num_groups) step.budget = {place * width, (place + 1) * width};
+      step.lane = static_cast<int>(copy);
+      if (repeat > 0)
+        step.waits_for = {static_cast<int>(steps.size()) - static_cast<int>(captures.size())};
+      steps.push_back(std::move(step));
+    }
+  }
+  return steps;
+}
+
+double ProfileBench::time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
+                                double estimate_ms) {
+  // Long enough that starting a program does not count.
+  constexpr double kProgramMs = 0.5;
+  constexpr int kMaxRepeats = 32;
+  constexpr double kSlowMs = 100;
+  const int repeats = std::clamp(
+      static_cast<int>(std::ceil(kProgramMs / std::max(estimate_ms, 1e-4))), 1, kMaxRepeats);
+  const auto program = device_.assemble(make_steps(captures, width, repeats));
+  const int min_runs = estimate_ms > kSlowMs ? 1 : limits_.min_runs;
+  const double limit_ms = std::chrono::duration<double, std::milli>(limits_.time).count();
+  if (estimate_ms <= kSlowMs) program->run();
+  double best = 0;
+  double spent = 0;
+  for (int run = 0; run < min_runs || (spent < limit_ms && run < 20); ++run) {
+    const double ms = program->run();
+    spent += ms;
+    best = run == 0 ? ms : std::min(best, ms);
+  }
+  return best / repeats;
+}
+
+void ProfileBench::poison_outputs() {
+  for (const auto& [id, buffer] : operands(0).outputs)
+    device_.fill(buffer->data(), 0xFF, buffer->size());
+}
+
+std::vector<Tensor> ProfileBench::read_outputs() const {
+  const std::int64_t first = range_ ? range_->begin : 0;
+  std::vector<Tensor> outputs;
+  for (std::size_t i = 0; i < node_.outputs.size(); ++i) {
+    const ValueId id = node_.outputs[i];
+    if (id == kNone) continue;
+    const OperandDesc& desc = call_.outputs[i];
+    Tensor dense(desc.dtype, desc.shape);
+    std::vector<std::byte> placed(extent_bytes(desc));
+    const Buffer& buffer = *copies_[0]->outputs.at(root_of(graph_, id));
+    device_.download(placed.data(),
+                     static_cast<std::byte*>(buffer.data()) + chunk_offset_bytes(graph_, id, first),
+                     placed.size());
+    gather_row_major(desc, placed.data(), dense.mutable_bytes());
+    outputs.push_back(std::move(dense));
+  }
+  return outputs;
+}
+
+std::optional<std::vector<Tensor>> ProfileBench::evaluate_reference() {
+  constexpr double kQuickFlop = 3e7;
+  constexpr std::int64_t kQuickElements = 1 << 21;
+  if (flop_ > kQuickFlop || op_of(node_).evaluate == nullptr) return std::nullopt;
+  const std::int64_t first = range_ ? range_->begin : 0;
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+  for (const OperandDesc& desc : call_.outputs) {
+    if (desc.shape.num_elements() > kQuickElements) return std::nullopt;
+    outputs.push_back(desc.is_absent ? Tensor() : Tensor(desc.dtype, desc.shape));
+  }
+  for (std::size_t i = 0; i < node_.inputs.size(); ++i) {
+    const ValueId id = node_.inputs[i];
+    const OperandDesc& desc = call_.inputs[i];
+    if (id == kNone) {
+      inputs.emplace_back();
+      continue;
+    }
+    if (desc.shape.num_elements() > kQuickElements) return std::nullopt;
+    if (const Tensor* constant = call_.constant(static_cast<int>(i))) {
+      if (desc.layout != Layout::kRowMajor) return std::nullopt;
+      inputs.push_back(*constant);
+      continue;
+    }
+    if (graph_.is_constant(root_of(graph_, id))) return std::nullopt;
+    Tensor dense(desc.dtype, desc.shape);
+    std::vector<std::byte> placed(extent_bytes(desc));
+    const Buffer& buffer = *operands(0).inputs.at(root_of(graph_, id));
+    device_.download(placed.data(),
+                     static_cast<std::byte*>(buffer.data()) + chunk_offset_bytes(graph_, id, first),
+                     placed.size());
+    gather_row_major(desc, placed.data(), dense.mutable_bytes());
+    inputs.push_back(std::move(dense));
+  }
+  std::vector<TensorView> input_views;
+  std::vector<TensorView> output_views;
+  for (const Tensor& input : inputs)
+    input_views.push_back(input.empty() ? TensorView() : TensorView::of(input));
+  for (Tensor& output : outputs)
+    output_views.push_back(output.empty() ? TensorView() : TensorView::of(output));
+  SerialTeam team;
+  evaluate_node(node_, input_views, output_views, team);
+  std::erase_if(outputs, [](const Tensor& output) { return output.empty(); });
+  return outputs;
+}
+
+Result<void> ProfileBench::check_outputs() {
+  std::vector<Tensor> actual = read_outputs();
+  if (!expected_) {
+    expected_ = evaluate_reference();
+    expected_from_ = "plain loops";
+  }
+  if (!expected_) {
+    expected_ = std::move(actual);
+    expected_from_ = "the first variant";
+    return {};
+  }
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    const CheckResult result =
+        compare_tensors(actual[i], (*expected_)[i], tolerance(tenant_.precision));
+    if (!result.outputs_match)
+      return refuse("output {} differs from {} by {:.2g} of its scale ({})", i, expected_from_,
+                    result.max_rel_error, result.worst);
+  }
+  return {};
+}
+
+void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, double best_ms,
+                           ProfileRow& row) {
+  try {
+    const std::unique_ptr<Kernel> kernel = impl.prepare(call, row.variant);
+    row.workspace_bytes = static_cast<std::int64_t>(kernel->workspace_bytes());
+    std::vector<std::unique_ptr<Capture>> captures;
+    captures.push_back(capture(0, *kernel));
+    row.launches = captures[0]->num_launches();
+    row.footprint = join(captures[0]->footprint());
+
+    poison_outputs();
+    row.solo_ms = device_.assemble(make_steps(captures, row.width, 1))->run();
+    if (const Result<void> matches = check_outputs(); !matches) {
+      row.rejected = matches.reason();
+      return;
+    }
+    if (best_ms > 0 && row.solo_ms > kFarFromBest * std::max(best_ms, 0.02)) return;
+    row.solo_ms = time_calls(captures, row.width, row.solo_ms);
+
+    const int num_groups = device_.info().num_groups;
+    std::int64_t copies = device_.is_width_fixed() ? num_groups / row.width : 8;
+    std::int64_t copy_bytes = row.workspace_bytes;
+    for (const auto& [id, buffer] : copies_[0]->inputs)
+      copy_bytes += static_cast<std::int64_t>(buffer->size());
+    for (const auto& [id, buffer] : copies_[0]->outputs)
+      copy_bytes += static_cast<std::int64_t>(buffer->size());
+    copies = std::min(copies, std::max<std::int64_t>(
+                                  1, limits_.copies_bytes / std::max<std::int64_t>(copy_bytes, 1)));
+    if (copies * row.width < num_groups && device_.is_width_fixed()) return;
+    if (copies > 1) {
+      for (std::int64_t copy = 1; copy < copies; ++copy)
+        captures.push_back(capture(static_cast<std::size_t>(copy), *kernel));
+      row.saturated_ms = time_calls(captures, row.width, row.solo_ms) / static_cast<double>(copies);
+    } else {
+      row.saturated_ms = row.solo_ms;
+    }
+  } catch (const Error& error) {
+    // A variant that cannot be built or run is a fact about the variant. The rest is not.
+    if (error.kind() != ErrorKind::kDevice && error.kind() != ErrorKind::kUnsupported &&
+        error.kind() != ErrorKind::kOutOfMemory)
+      throw;
+    row.rejected = error.message();
+  }
+}
+
+}  // namespace gacer

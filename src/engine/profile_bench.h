@@ -1,0 +1,66 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/profiler.h"
+
+namespace gacer {
+
+/// Times variants of one node or chunk on memory of its own: random operands, one set per copy that
+/// runs side by side. Checks each variant's outputs once.
+class ProfileBench {
+ public:
+  /// References outlive the bench.
+  ProfileBench(Device& device, const PlacedTenant& tenant, NodeId node,
+               std::optional<ChunkRange> range, ConstantStore& constants,
+               const ProfileLimits& limits);
+
+  /// Fills solo_ms, saturated_ms, workspace, launches and footprint, or the reason for a
+  /// rejection. `best_ms` (0: unknown) is the best solo time at this width: a variant that is far
+  /// from it is timed once and not saturated.
+  void measure(const KernelImpl& impl, const KernelCall& call, double best_ms, ProfileRow& row);
+
+ private:
+  /// Operands of one copy, by storage: inputs and outputs apart, even where the graph keeps them in
+  /// one buffer.
+  struct Operands {
+    std::map<ValueId, std::unique_ptr<Buffer>> inputs;
+    std::map<ValueId, std::unique_ptr<Buffer>> outputs;
+    std::unique_ptr<Buffer> workspace;
+  };
+
+  Operands& operands(std::size_t copy);
+  void fill_random(const Value& storage, ValueId id, Buffer& buffer);
+  Bindings bind(Operands& operands, const Kernel& kernel) const;
+  std::unique_ptr<Capture> capture(std::size_t copy, const Kernel& kernel);
+
+  /// Milliseconds of one call; `copies` chains of calls side by side count as one call.
+  double time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
+                    double estimate_ms);
+  std::vector<ProgramStep> make_steps(const std::vector<std::unique_ptr<Capture>>& captures,
+                                      int width, int repeats) const;
+  /// Compares what the last run left in copy 0 with the expected outputs.
+  Result<void> check_outputs();
+  void poison_outputs();
+  std::vector<Tensor> read_outputs() const;
+  /// By plain loops, when that is quick.
+  std::optional<std::vector<Tensor>> evaluate_reference();
+
+  Device& device_;
+  const PlacedTenant& tenant_;
+  const Graph& graph_;
+  const Node& node_;
+  std::optional<ChunkRange> range_;
+  ConstantStore& constants_;
+  ProfileLimits limits_;
+  KernelCall call_;
+  double flop_ = 0;
+  std::vector<std::unique_ptr<Operands>> copies_;
+  std::optional<std::vector<Tensor>> expected_;
+  std::string expected_from_;
+};
+
+}  // namespace gacer

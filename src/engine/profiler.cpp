@@ -1,0 +1,159 @@
+#include "engine/profiler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "base/error.h"
+#include "engine/profile_bench.h"
+#include "ops/op_def.h"
+
+namespace gacer {
+
+struct Profiler::Candidate {
+  const KernelImpl* impl = nullptr;
+  std::string key;
+  int width = 1;
+};
+
+std::vector<Profiler::Candidate> Profiler::find_candidates(
+    const KernelCall& call, const std::vector<std::string>& only) const {
+  std::vector<Candidate> all;
+  std::vector<Candidate> chosen;
+  // Widest first: the fastest times come early and spare hopeless variants their measurement.
+  std::vector<int> widths = device_.widths();
+  std::sort(widths.rbegin(), widths.rend());
+  for (const int width : widths) {
+    std::set<std::string> seen;
+    for (const KernelImpl* impl : device_.kernels()) {
+      if (!impl->supports(call)) continue;
+      for (std::string& key : impl->variants(call, width)) {
+        if (!seen.insert(key).second) continue;
+        all.push_back({impl, key, width});
+        if (std::find(only.begin(), only.end(), key) != only.end()) chosen.push_back(all.back());
+      }
+    }
+  }
+  return chosen.empty() ? all : chosen;
+}
+
+bool Profiler::is_hopeless(const Candidate& candidate, const std::string& op,
+                           double best_ms) const {
+  constexpr double kMuchSlower = 8;
+  constexpr double kWorthSkippingMs = 3;
+  const auto known = slowdown_.find({std::string(candidate.impl->name()), op});
+  return known != slowdown_.end() && known->second > kMuchSlower &&
+         known->second * best_ms > kWorthSkippingMs;
+}
+
+void Profiler::check_cancelled() const {
+  if (is_cancelled != nullptr && is_cancelled->load())
+    fail(ErrorKind::kInterrupted, "profiling was stopped; what was measured is kept");
+}
+
+std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
+                                          const std::vector<std::string>& only) {
+  const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(task.tenant)];
+  const Graph& graph = tenant.graph();
+  const auto range = tenant.chunk_range(task.node, {0, task.items});
+  const KernelCall call = make_call(graph, task.node, tenant.precision, range);
+  const Cost cost = cost_of(graph, task.node);
+  const double share =
+      range ? static_cast<double>(task.items) / static_cast<double>(graph.batch) : 1.0;
+  const std::string& op = graph.node(task.node).op;
+
+  std::vector<ProfileRow> rows;
+  std::map<int, double> best_by_width;
+  double best_ms = 0;
+  std::map<std::string, double> best_of_impl;
+  ProfileBench bench(device_, tenant, task.node, range, constants_, limits_);
+  for (const Candidate& candidate : find_candidates(call, only)) {
+    check_cancelled();
+    if (best_ms > 0 && is_hopeless(candidate, op, best_ms)) continue;
+    ProfileRow row;
+    row.signature = task.signature;
+    row.items = task.items;
+    row.variant = candidate.key;
+    row.width = candidate.width;
+    row.flop = cost.flop * share;
+    row.bytes = cost.bytes * share;
+    bench.measure(*candidate.impl, call, best_by_width[candidate.width], row);
+    if (row.rejected.empty()) {
+      double& best = best_by_width[candidate.width];
+      best = best == 0 ? row.solo_ms : std::min(best, row.solo_ms);
+      best_ms = best_ms == 0 ? row.solo_ms : std::min(best_ms, row.solo_ms);
+      double& own = best_of_impl[std::string(candidate.impl->name())];
+      own = own == 0 ? row.solo_ms : std::min(own, row.solo_ms);
+    }
+    rows.push_back(std::move(row));
+  }
+  constexpr double kLongEnoughMs = 0.1;
+  for (const auto& [name, ms] : best_of_impl) {
+    if (ms < kLongEnoughMs) continue;
+    double& slowdown = slowdown_.emplace(std::pair{name, op}, ms / best_ms).first->second;
+    slowdown = std::min(slowdown, ms / best_ms);
+  }
+  if (on_row)
+    for (const ProfileRow& row : rows) on_row(row);
+  return rows;
+}
+
+std::vector<std::string> promising_variants(const ProfileTable& rows, const ProblemNode& node) {
+  std::vector<std::string> keys;
+  const auto add = [&](const std::string& key) {
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
+  };
+  std::map<int, std::pair<const ProfileRow*, const ProfileRow*>> best;  // fastest, smallest area
+  for (const ProfileRow& row : rows.rows(node.signature, node.batch)) {
+    auto& [fastest, smallest] = best[row.width];
+    if (fastest == nullptr) fastest = &row;
+    if (row.saturated_ms > 0 && (smallest == nullptr || row.saturated_ms < smallest->saturated_ms))
+      smallest = &row;
+  }
+  for (const auto& [width, pair] : best) {
+    add(pair.first->variant);
+    if (pair.second != nullptr) add(pair.second->variant);
+  }
+  return keys;
+}
+
+std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows) {
+  std::map<std::string, ProfileTask> kinds;  // by signature and batch
+  for (std::size_t t = 0; t < problem.tenants.size(); ++t) {
+    const ProblemTenant& tenant = problem.tenants[t];
+    for (std::size_t n = 0; n < tenant.nodes.size(); ++n) {
+      const ProblemNode& node = tenant.nodes[n];
+      const auto [kind, is_new] =
+          kinds.try_emplace(fmt::format("{}@{}", node.signature, node.batch),
+                            ProfileTask{static_cast<int>(t), static_cast<NodeId>(n), node.signature,
+                                        node.batch, 0, node.flop + node.bytes});
+      kind->second.count += tenant.repeat;
+    }
+  }
+  std::vector<ProfileTask> missing;
+  for (const auto& [key, task] : kinds)
+    if (!rows.has(task.signature, task.items)) missing.push_back(task);
+  if (missing.empty()) {
+    double total_ms = 0;
+    for (const auto& [key, task] : kinds)
+      total_ms += task.count * rows.rows(task.signature, task.items).front().solo_ms;
+    for (const auto& [key, task] : kinds) {
+      const double ms = task.count * rows.rows(task.signature, task.items).front().solo_ms;
+      if (ms < 0.01 * total_ms) continue;
+      const ProblemNode& node = problem.tenants[static_cast<std::size_t>(task.tenant)]
+                                    .nodes[static_cast<std::size_t>(task.node)];
+      for (const std::int64_t items : chunk_sizes(node)) {
+        if (items == node.batch || items < node.batch / 4 || rows.has(task.signature, items))
+          continue;
+        missing.push_back(task);
+        missing.back().items = items;
+        missing.back().work *= static_cast<double>(items) / static_cast<double>(node.batch);
+      }
+    }
+  }
+  std::stable_sort(missing.begin(), missing.end(),
+                   [](const ProfileTask& a, const ProfileTask& b) { return a.work < b.work; });
+  return missing;
+}
+
+}  // namespace gacer

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/compile.h"
+#include "engine/placed_tenant.h"
+#include "plan/problem.h"
+#include "profile/profile.h"
+
+namespace gacer {
+
+/// How long to measure one variant. Cheap steps of large models need no more.
+struct ProfileLimits {
+  int min_runs = 3;
+  std::chrono::microseconds time{12000};
+  /// Bytes of operands that side-by-side copies may take.
+  std::int64_t copies_bytes = std::int64_t{1} << 30;
+};
+
+/// One kind of work to measure: any node with this signature stands for all of them.
+struct ProfileTask {
+  int tenant = 0;
+  NodeId node = 0;
+  std::string signature;
+  std::int64_t items = 1;
+  int count = 1;  ///< runs of it in a round
+  double work = 0;
+};
+
+/// Measures variants of nodes alone and side by side, on memory of their own.
+class Profiler {
+ public:
+  /// References outlive the profiler.
+  Profiler(Device& device, const std::vector<std::unique_ptr<PlacedTenant>>& tenants,
+           ConstantStore& constants, ProfileLimits limits = {})
+      : device_(device), tenants_(tenants), constants_(constants), limits_(limits) {}
+
+  std::function<void(const ProfileRow&)> on_row;  ///< called for each row, rejected ones too
+  const std::atomic<bool>* is_cancelled = nullptr;
+
+  /// All variants at all widths of a task. `only` restricts them to these keys when not empty and
+  /// one of them exists. Returns the rows. Error{kInterrupted} between two variants: then
+  /// nothing of the task is reported.
+  std::vector<ProfileRow> measure(const ProfileTask& task,
+                                  const std::vector<std::string>& only = {});
+
+ private:
+  struct Candidate;
+  class Bench;
+
+  std::vector<Candidate> find_candidates(const KernelCall& call,
+                                         const std::vector<std::string>& only) const;
+  bool is_hopeless(const Candidate& candidate, const std::string& op, double best_ms) const;
+  void check_cancelled() const;
+
+  Device& device_;
+  const std::vector<std::unique_ptr<PlacedTenant>>& tenants_;
+  ConstantStore& constants_;
+  ProfileLimits limits_;
+  /// How much slower than the best variant an implementation was at least, by its name and the
+  /// operator; from tasks that were long enough to tell.
+  std::map<std::pair<std::string, std::string>, double> slowdown_;
+};
+
+/// What the tenants' nodes need that `rows` lack. First all nodes whole, smallest work first; when
+/// none of those is missing, also chunks (halves and quarters) of the nodes that take at least one
+/// percent of the tenants' time.
+std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows);
+
+/// The variants of a node's whole batch that are worth measuring on chunks: the best of each width,
+/// alone or by area.
+std::vector<std::string> promising_variants(const ProfileTable& rows, const ProblemNode& node);
+
+}  // namespace gacer
