@@ -37,7 +37,7 @@ const PolicyResult* chosen_result(const Comparison& comparison) {
   if (const PolicyResult* chosen = find_result(comparison, comparison.chosen)) return chosen;
   const PolicyResult* best = nullptr;
   for (const PolicyResult& result : comparison.policies) {
-    if (result.rounds == 0 || !result.outputs_match) continue;
+    if (result.rounds == 0 || (result.is_checked && !result.outputs_match)) continue;
     if (best == nullptr || result.median_ms < best->median_ms) best = &result;
   }
   return best;

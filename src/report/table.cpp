@@ -77,6 +77,7 @@ TextTable tenants_table(const Comparison& comparison) {
 
 std::string check_cell(const PolicyResult& result) {
   if (result.rounds == 0) return "not run";
+  if (!result.is_checked) return "not checked";
   if (result.policy == "sequential" && result.outputs_match) return "reference";
   if (result.outputs_match)
     return result.max_rel_error == 0 ? "equal"
@@ -95,7 +96,7 @@ TextTable policies_table(const Comparison& comparison) {
   for (const PolicyResult& result : comparison.policies) {
     const auto factor = speedup(comparison, result.policy, "sequential");
     Style style = &result == chosen ? Style::kGood : Style::kPlain;
-    if (result.rounds > 0 && !result.outputs_match) style = Style::kBad;
+    if (result.is_checked && !result.outputs_match) style = Style::kBad;
     table.add_row(
         {result.policy + (&result == chosen ? " *" : ""), format_ms(result.median_ms),
          format_ms(result.min_ms), format_ms(result.p95_ms),

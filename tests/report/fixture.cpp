@@ -44,6 +44,7 @@ PolicyResult make_result(const std::string& policy, double median_ms) {
                     {"vad", median_ms * 0.6, median_ms * 0.7, 32000 / median_ms}};
   result.utilization = 12.0 / median_ms;
   result.residue = 1 - result.utilization;
+  result.is_checked = true;
   result.outputs_match = true;
   result.max_rel_error = policy == "sequential" ? 0 : 2e-6;
   result.launches = 120;

@@ -139,6 +139,15 @@ TEST(ReportTable, MarksTheUsedPolicyAndOutputsThatDiffer) {
   EXPECT_THAT(text, HasSubstr("DIFFER (5e-01)"));
 }
 
+TEST(ReportTable, SaysWhatWasNotChecked) {
+  Comparison comparison = make_comparison();
+  comparison.policies[1].is_checked = comparison.policies[1].outputs_match = false;
+  EXPECT_THAT(report_table(comparison, false), HasSubstr("not checked"));
+  const Json report = Json::parse(report_json(comparison, ""));
+  EXPECT_TRUE(report["policies"][1]["outputs_match"].is_null());
+  EXPECT_EQ(report["policies"][2]["outputs_match"], true);
+}
+
 TEST(ReportSummary, NamesTenantsTimesAndSpeedups) {
   EXPECT_EQ(summary_sentence(make_comparison()),
             "One round of rec, magika and vad takes 12.50 ms with the gacer plan: 1.44x the speed "

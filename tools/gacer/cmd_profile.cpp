@@ -1,0 +1,54 @@
+#include <memory>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "tools/gacer/command.h"
+#include "tools/gacer/options.h"
+#include "tools/gacer/session.h"
+
+namespace gacer::cli {
+namespace {
+
+constexpr const char* kFooter = R"(
+Rows are kept as they are measured, also when interrupted; a repeat measures what is still missing.
+
+Examples
+  gacer profile zoo:resnet50@8 zoo:vgg16@8
+  gacer profile zoo:resnet50@8 --db rows.db --record laptop.rec.json
+  gacer compare zoo:resnet50@8 --device sim:laptop.rec.json        (on any machine))";
+
+int profile(const Options& options, const std::string& record) {
+  Session session(options);
+  const double seconds = session.engine().profile();
+  session.progress().clear();
+  if (!options.is_quiet)
+    fmt::print("profiled {} tenants on {} in {:.1f} s\n", session.engine().tenants().size(),
+               session.engine().device().name, seconds);
+  if (record.empty()) return 0;
+  session.engine().record(record);
+  if (!options.is_quiet) fmt::print("recorded in {}\n", record);
+  return 0;
+}
+
+}  // namespace
+
+void add_profile_command(CLI::App& app, Invocation& invocation) {
+  CLI::App& command = *app.add_subcommand("profile", "Measure the ways to run each operator");
+  auto options = std::make_shared<Options>();
+  auto record = std::make_shared<std::string>();
+  add_models(command, *options);
+  command
+      .add_option("--record", *record,
+                  "Also write the device and its rows for --device sim:FILE on other machines")
+      ->group("Results");
+  add_engine_options(command, *options);
+  add_verbosity_options(command, *options);
+  command.footer(kFooter);
+  command.callback([options, record, &invocation] {
+    invocation.action = [options, record] { return profile(*options, *record); };
+  });
+}
+
+}  // namespace gacer::cli

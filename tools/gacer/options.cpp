@@ -1,0 +1,188 @@
+#include "tools/gacer/options.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cmath>
+#include <string_view>
+#include <utility>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "tools/gacer/interrupt.h"
+
+namespace gacer::cli {
+namespace {
+
+constexpr const char* kDeviceGroup = "Device";
+constexpr const char* kSearchGroup = "Search";
+constexpr const char* kMeasureGroup = "Measuring";
+constexpr const char* kTensorGroup = "Tensors";
+constexpr const char* kResultGroup = "Results";
+
+}  // namespace
+
+EngineOptions Options::engine() const {
+  EngineOptions engine;
+  engine.device = device;
+  if (!implementation.empty()) engine.device_options = "impl=" + implementation;
+  if (threads > 0)
+    engine.device_options +=
+        fmt::format("{}threads={}", engine.device_options.empty() ? "" : ",", threads);
+  engine.precision = precision;
+  engine.profile_path = db;
+  engine.seed = seed;
+  engine.disabled_passes = disabled_passes;
+  engine.is_cancelled = &interrupt_flag();
+  return engine;
+}
+
+PolicyLimits Options::limits() const {
+  PolicyLimits limits;
+  limits.evaluations = evaluations;
+  limits.measurements = measurements;
+  if (!search_time.empty()) limits.time = parse_duration(search_time);
+  return limits;
+}
+
+MeasureOptions Options::measure() const {
+  MeasureOptions measure;
+  measure.min_rounds = rounds;
+  measure.time = parse_duration(time);
+  measure.check = !no_check;
+  measure.beside_simple = !no_guard;
+  return measure;
+}
+
+void add_models(CLI::App& command, Options& options, bool is_required) {
+  auto* models = command.add_option(
+      "MODEL", options.models, "The tenants: PATH|zoo:NAME [@BATCH] [?DIM=N&...] [,key=value...]");
+  if (is_required) models->required();
+}
+
+void add_engine_options(CLI::App& command, Options& options) {
+  command
+      .add_option("-d,--device", options.device,
+                  "cpu, cuda[:INDEX] or sim:FILE; see `gacer devices`")
+      ->capture_default_str()
+      ->group(kDeviceGroup);
+  command.add_option("--precision", options.precision, "f32, tf32, fp16 or bf16")
+      ->check(CLI::IsMember({"f32", "tf32", "fp16", "bf16"}))
+      ->capture_default_str()
+      ->group(kDeviceGroup);
+  command.add_option("--threads", options.threads, "Cores to use of a CPU (default: all)")
+      ->check(CLI::Range(1, 4096))
+      ->group(kDeviceGroup);
+  command
+      .add_option("--impl", options.implementation,
+                  "Kernels of this implementation only, e.g. plain (see `gacer ops`)")
+      ->group(kDeviceGroup);
+  command
+      .add_option("--db", options.db,
+                  "Profile rows are kept here (default: gacer/ in XDG_CACHE_HOME or ~/.cache)")
+      ->group(kDeviceGroup);
+  command
+      .add_option("--disable-pass", options.disabled_passes,
+                  "Leave out a graph pass by its name; repeatable")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->group(kDeviceGroup);
+  command.add_option("--seed", options.seed, "Of weights, random inputs and the search")
+      ->capture_default_str()
+      ->group(kSearchGroup);
+}
+
+void add_search_options(CLI::App& command, Options& options) {
+  command
+      .add_option("--evaluations", options.evaluations, "Plans that a search may try on the model")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40U))
+      ->capture_default_str()
+      ->group(kSearchGroup);
+  command
+      .add_option("--measurements", options.measurements,
+                  "Plans that a search may measure on the device")
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30U))
+      ->capture_default_str()
+      ->group(kSearchGroup);
+  command
+      .add_option("--search-time", options.search_time,
+                  "Limit of each search: 30s, 2m (default: none)")
+      ->group(kSearchGroup);
+}
+
+void add_measure_options(CLI::App& command, Options& options) {
+  command.add_option("--time", options.time, "Measuring time of each policy: 500ms, 2s, 1m")
+      ->capture_default_str()
+      ->group(kMeasureGroup);
+  command.add_option("--rounds", options.rounds, "Rounds of each policy at least")
+      ->check(CLI::Range(1, 1 << 30))
+      ->capture_default_str()
+      ->group(kMeasureGroup);
+  command
+      .add_flag("--no-check", options.no_check,
+                "Do not compare outputs with the sequential plan's (on a poisoned arena)")
+      ->group(kMeasureGroup);
+}
+
+void add_tensor_options(CLI::App& command, Options& options) {
+  command
+      .add_option("--input", options.inputs,
+                  "TENANT:NAME=FILE.npy sets a model input (else seeded random); repeatable.\n"
+                  "With one tenant, NAME=FILE.npy")
+      ->take_all()
+      ->allow_extra_args(false)
+      ->group(kTensorGroup);
+  command
+      .add_option("--output", options.output,
+                  "Folder for the outputs of a last round: TENANT.NAME.npy")
+      ->group(kTensorGroup);
+}
+
+void add_report_options(CLI::App& command, Options& options) {
+  command.add_option("--json", options.json, "Write the numbers as JSON ('-': standard output)")
+      ->group(kResultGroup);
+  command.add_option("--html", options.html, "Write a page with timelines that needs nothing else")
+      ->group(kResultGroup);
+  command.add_option("--trace", options.trace, "Write timelines for Perfetto or chrome://tracing")
+      ->group(kResultGroup);
+  command.add_option("--save-plan", options.save_plan, "Write the plan that is used")
+      ->group(kResultGroup);
+}
+
+void add_verbosity_options(CLI::App& command, Options& options) {
+  auto* quiet = command.add_flag("-q,--quiet", options.is_quiet,
+                                 "No progress and no tables, only files and errors");
+  command.add_flag("-v,--verbose", options.is_verbose, "Say more")->excludes(quiet);
+}
+
+std::chrono::milliseconds parse_duration(const std::string& text) {
+  constexpr std::array<std::pair<std::string_view, double>, 4> kUnits{
+      {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"", 1000}}};
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  const auto found = std::ranges::find(kUnits, unit, &std::pair<std::string_view, double>::first);
+  constexpr double kDay = 86'400'000;
+  if (error != std::errc{} || found == kUnits.end() || !(value >= 0) ||
+      value * found->second > kDay)
+    fail(ErrorKind::kUsage, "'{}' is no duration of at most a day; write 500ms, 2s or 1m", text);
+  return std::chrono::milliseconds(std::llround(value * found->second));
+}
+
+std::vector<std::string> parse_policies(const std::vector<std::string>& names) {
+  std::vector<std::string> known;
+  for (const PolicyInfo& policy : list_policies()) known.push_back(policy.name);
+  if (std::ranges::find(known, "auto") == known.end()) known.emplace_back("auto");
+  if (names.size() == 1 && names[0] == "all") return known;
+  std::vector<std::string> chosen;
+  for (const std::string& name : names) {
+    if (std::ranges::find(known, name) == known.end())
+      fail(ErrorKind::kUsage, "unknown policy '{}'; there are {}", name, fmt::join(known, ", "));
+    if (std::ranges::find(chosen, name) == chosen.end()) chosen.push_back(name);
+  }
+  return chosen;
+}
+
+}  // namespace gacer::cli

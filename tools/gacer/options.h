@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <gacer/engine.h>
+#include <gacer/policy.h>
+
+namespace CLI {
+class App;
+}
+
+namespace gacer::cli {
+
+/// What commands have in common. A command adds the groups that it understands.
+struct Options {
+  // Tenants.
+  std::vector<std::string> models;
+  // Engine.
+  std::string device = "cpu";
+  std::string implementation;
+  int threads = 0;
+  std::string precision = "f32";
+  std::string db;
+  std::uint64_t seed = 1;
+  std::vector<std::string> disabled_passes;
+  // Search.
+  std::int64_t evaluations = PolicyLimits{}.evaluations;
+  std::int64_t measurements = PolicyLimits{}.measurements;
+  std::string search_time;
+  // Measuring.
+  std::string time = "2s";
+  int rounds = MeasureOptions{}.min_rounds;
+  bool no_check = false;
+  bool no_guard = false;
+  // Tensors.
+  std::vector<std::string> inputs;
+  std::string output;
+  // Results.
+  std::string json, html, trace, plan, save_plan;
+  bool is_quiet = false;
+  bool is_verbose = false;
+
+  EngineOptions engine() const;
+  PolicyLimits limits() const;
+  MeasureOptions measure() const;
+};
+
+void add_models(CLI::App& command, Options& options, bool is_required = true);
+void add_engine_options(CLI::App& command, Options& options);
+void add_search_options(CLI::App& command, Options& options);
+void add_measure_options(CLI::App& command, Options& options);
+void add_tensor_options(CLI::App& command, Options& options);
+void add_report_options(CLI::App& command, Options& options);
+void add_verbosity_options(CLI::App& command, Options& options);
+
+/// "2", "1.5s", "500ms", "3m"; Error{kUsage} otherwise.
+std::chrono::milliseconds parse_duration(const std::string& text);
+
+/// "auto" or one of list_policies(); Error{kUsage} names them. "all" gives all of them.
+std::vector<std::string> parse_policies(const std::vector<std::string>& names);
+
+}  // namespace gacer::cli

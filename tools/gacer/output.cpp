@@ -1,0 +1,53 @@
+#include "tools/gacer/output.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "report/html.h"
+#include "report/json.h"
+#include "report/summary.h"
+#include "report/table.h"
+#include "report/trace.h"
+
+namespace gacer::cli {
+
+void write_result(const std::string& path, const std::string& text) {
+  if (path == "-")
+    fmt::print("{}", text);
+  else
+    write_file_atomically(path, text);
+}
+
+int report_comparison(Session& session, const Comparison& comparison,
+                      const std::string& command_line) {
+  const Options& options = session.options();
+  session.progress().clear();
+  const bool is_stdout_taken = options.json == "-" || options.html == "-" || options.trace == "-";
+  if (!options.is_quiet && !is_stdout_taken)
+    fmt::print("{}", report_table(comparison, wants_color(STDOUT_FILENO)));
+  if (!options.json.empty()) write_result(options.json, report_json(comparison, command_line));
+  if (!options.html.empty()) write_result(options.html, report_html(comparison, command_line));
+  if (!options.trace.empty()) write_result(options.trace, report_trace(comparison));
+
+  const PolicyResult* chosen = chosen_result(comparison);
+  if (chosen != nullptr && !options.save_plan.empty()) save_plan(chosen->plan, options.save_plan);
+  if (chosen != nullptr && !options.output.empty())
+    session.write_outputs(chosen->plan, options.output);
+
+  int code = 0;
+  for (const PolicyResult& result : comparison.policies) {
+    if (!result.is_checked || result.outputs_match) continue;
+    fmt::print(stderr,
+               "gacer: the outputs of the {} plan differ from the sequential plan's by {:.1e}\n",
+               result.policy, result.max_rel_error);
+    code = exit_code(ErrorKind::kInternal);
+  }
+  return code;
+}
+
+}  // namespace gacer::cli

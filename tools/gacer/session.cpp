@@ -1,0 +1,107 @@
+#include "tools/gacer/session.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "report/table.h"
+#include "tools/gacer/npy.h"
+
+namespace gacer::cli {
+namespace {
+
+std::string list_names(const std::vector<Engine::Port>& ports) {
+  std::string text;
+  for (const Engine::Port& port : ports)
+    text += fmt::format("{}'{}' {} {}", text.empty() ? "" : ", ", port.name, to_string(port.dtype),
+                        port.shape.to_string());
+  return text;
+}
+
+/// Output names may hold what file names may not.
+std::string file_name(const std::string& tenant, const std::string& output) {
+  std::string name = tenant + "." + output + ".npy";
+  std::ranges::replace_if(
+      name, [](char c) { return c == '/' || c == '\0'; }, '_');
+  return name;
+}
+
+}  // namespace
+
+TenantSpec spec_of(const PlanTenant& tenant) {
+  TenantSpec spec = TenantSpec::parse(tenant.model);
+  spec.name = tenant.name;
+  spec.mode = tenant.mode == "train" ? TenantMode::kTrain : TenantMode::kInfer;
+  spec.batch = tenant.batch;
+  spec.repeat = tenant.repeat;
+  return spec;
+}
+
+Session::Session(const Options& options, const Plan* plan) : options_(options) {
+  // Every argument is read before anything expensive begins.
+  std::vector<TenantSpec> specs;
+  for (const std::string& model : options.models) specs.push_back(TenantSpec::parse(model));
+  if (specs.empty() && plan != nullptr)
+    for (const PlanTenant& tenant : plan->tenants) specs.push_back(spec_of(tenant));
+  if (specs.empty()) fail(ErrorKind::kUsage, "no MODEL is given");
+
+  progress_ = std::make_unique<ProgressView>(ProgressView::mode_of(STDERR_FILENO, options.is_quiet),
+                                             wants_color(STDERR_FILENO));
+  EngineOptions engine_options = options.engine();
+  engine_options.on_progress = [view = progress_.get()](const Progress& progress) {
+    view->update(progress);
+  };
+  engine_ = std::make_unique<Engine>(std::move(engine_options));
+  for (const TenantSpec& spec : specs) engine_->add_tenant(spec);
+  for (const std::string& input : options.inputs) set_input(input);
+}
+
+void Session::set_input(const std::string& argument) {
+  const std::size_t equals = argument.find('=');
+  if (equals == std::string::npos)
+    fail(ErrorKind::kUsage, "--input '{}' is not TENANT:NAME=FILE.npy", argument);
+  std::string name = argument.substr(0, equals);
+  const std::vector<TenantInfo>& tenants = engine_->tenants();
+  // Names of inputs may hold colons; names of tenants come first.
+  int tenant = tenants.size() == 1 ? 0 : -1;
+  for (std::size_t i = 0; i < tenants.size(); ++i) {
+    if (!name.starts_with(tenants[i].name + ":")) continue;
+    tenant = static_cast<int>(i);
+    name = name.substr(tenants[i].name.size() + 1);
+    break;
+  }
+  if (tenant < 0) {
+    std::string known;
+    for (const TenantInfo& info : tenants) known += (known.empty() ? "" : ", ") + info.name;
+    fail(ErrorKind::kUsage, "--input '{}' begins with no tenant's name; tenants are {}", argument,
+         known);
+  }
+  const std::vector<Engine::Port> ports = engine_->inputs(tenant);
+  if (std::ranges::find(ports, name, &Engine::Port::name) == ports.end())
+    fail(ErrorKind::kUsage, "tenant '{}' has no input '{}'; its inputs are {}",
+         tenants[static_cast<std::size_t>(tenant)].name, name, list_names(ports));
+  engine_->set_input(tenant, name, read_npy(argument.substr(equals + 1)));
+}
+
+void Session::write_outputs(const Plan& plan, const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorKind::kIo, "cannot make the folder '{}': {}", folder, error.message());
+  engine_->load(plan);
+  engine_->run_round();
+  for (std::size_t i = 0; i < engine_->tenants().size(); ++i) {
+    const int tenant = static_cast<int>(i);
+    for (const Engine::Port& port : engine_->outputs(tenant)) {
+      const std::filesystem::path path =
+          std::filesystem::path(folder) / file_name(engine_->tenants()[i].name, port.name);
+      write_npy(path.string(), engine_->output(tenant, port.name));
+    }
+  }
+}
+
+}  // namespace gacer::cli

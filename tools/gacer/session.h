@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gacer/engine.h>
+
+#include "tools/gacer/options.h"
+#include "tools/gacer/progress.h"
+
+namespace gacer::cli {
+
+/// An engine with the command line's tenants and inputs, and the progress of its work on stderr.
+class Session {
+ public:
+  /// Opens the device and loads the models. When `plan` is given and no MODEL is named, the tenants
+  /// are the plan's.
+  explicit Session(const Options& options, const Plan* plan = nullptr);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  Engine& engine() { return *engine_; }
+  ProgressView& progress() { return *progress_; }
+  const Options& options() const { return options_; }
+
+  /// Runs one round of a plan and writes every tenant's outputs to a folder, made when missing.
+  void write_outputs(const Plan& plan, const std::string& folder);
+
+ private:
+  void set_input(const std::string& argument);
+
+  const Options& options_;
+  std::unique_ptr<ProgressView> progress_;
+  std::unique_ptr<Engine> engine_;
+};
+
+/// The MODEL of a plan's tenant, as far as a plan knows it.
+TenantSpec spec_of(const PlanTenant& tenant);
+
+}  // namespace gacer::cli
