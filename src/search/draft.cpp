@@ -1,0 +1,120 @@
+#include "search/draft.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+#include "plan/verify.h"
+
+namespace gacer {
+namespace {
+
+std::size_t at(int i) { return static_cast<std::size_t>(i); }
+
+/// Where each piece went: [tenant][slot][piece].
+using Places = std::vector<std::vector<std::vector<StepRef>>>;
+
+void add_tenant(const Problem& problem, const Draft& draft, int tenant, Plan& plan,
+                Places& places) {
+  const int num_nodes = static_cast<int>(problem.tenants[at(tenant)].nodes.size());
+  const TenantDraft& from = draft.tenants[at(tenant)];
+  std::vector<int> lanes;  // of the plan, by the draft's lane
+  auto& slots = places[at(tenant)];
+  slots.resize(from.nodes.size());
+  for (std::size_t slot = 0; slot < from.nodes.size(); ++slot) {
+    for (const Piece& piece : from.nodes[slot].pieces) {
+      if (at(piece.lane) >= lanes.size()) lanes.resize(at(piece.lane) + 1, -1);
+      int& lane = lanes[at(piece.lane)];
+      if (lane < 0) {
+        lane = static_cast<int>(plan.lanes.size());
+        plan.lanes.push_back({tenant, {}});
+      }
+      Step step;
+      step.tenant = tenant;
+      step.node = static_cast<int>(slot) % num_nodes;
+      step.iteration = static_cast<int>(slot) / num_nodes;
+      step.chunk = piece.chunk;
+      step.variant = piece.row->variant;
+      step.budget = piece.budget;
+      step.priority = piece.priority;
+      auto& steps = plan.lanes[at(lane)].steps;
+      slots[slot].push_back({lane, static_cast<int>(steps.size())});
+      steps.push_back(std::move(step));
+    }
+  }
+}
+
+StepRef find(const Places& places, const PieceRef& ref) {
+  const auto& pieces = places[at(ref.tenant)][at(ref.slot)];
+  return pieces[std::min(at(ref.piece), pieces.size() - 1)];
+}
+
+}  // namespace
+
+Plan make_empty_plan(const Problem& problem, std::string_view policy, std::uint64_t seed) {
+  Plan plan;
+  plan.policy = policy;
+  plan.seed = seed;
+  plan.device_id = problem.device.profile_id();
+  plan.num_groups = problem.device.num_groups;
+  for (const ProblemTenant& tenant : problem.tenants) plan.tenants.push_back(tenant.identity);
+  return plan;
+}
+
+Result<Plan> render(const Problem& problem, const Draft& draft, std::string_view policy,
+                    std::uint64_t seed) {
+  Plan plan = make_empty_plan(problem, policy, seed);
+  plan.mode = draft.mode;
+  Places places(draft.tenants.size());
+  for (std::size_t t = 0; t < draft.tenants.size(); ++t) {
+    add_tenant(problem, draft, static_cast<int>(t), plan, places);
+  }
+  for (const DraftSync& sync : draft.syncs) {
+    const StepRef before = find(places, sync.before);
+    const StepRef after = find(places, sync.after);
+    if (before.lane != after.lane) {
+      plan.sync_points.push_back({before, after, sync.barrier});
+    } else if (before.index >= after.index) {
+      return refuse("a sync point goes backwards in lane {}: step {} before step {}", before.lane,
+                    before.index, after.index);
+    }
+  }
+  if (plan.lanes.size() == draft.tenants.size()) return plan;  // one lane each: memory is in order
+  try {
+    order_memory(problem, plan);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kInternal && e.kind() != ErrorKind::kPlan) throw;
+    return Refusal{e.message()};
+  }
+  return plan;
+}
+
+Draft make_whole_draft(const Problem& problem, const ProfileTable& rows) {
+  Draft draft;
+  for (const ProblemTenant& tenant : problem.tenants) {
+    TenantDraft made;
+    for (int iteration = 0; iteration < tenant.repeat; ++iteration) {
+      for (const ProblemNode& node : tenant.nodes) {
+        const auto usable = rows.rows(node.signature, node.batch);
+        if (usable.empty()) {
+          fail(ErrorKind::kUnsupported,
+               "tenant '{}' node '{}' ({}): no usable profile row for signature {}, {} items",
+               tenant.identity.name, node.name, node.op, node.signature, node.batch);
+        }
+        const ProfileRow& row = usable.front();
+        NodeDraft& added = made.nodes.emplace_back();
+        set_whole(node, row, Budget{0, row.width}, added);
+        added.pieces[0].priority = 0;
+      }
+    }
+    draft.tenants.push_back(std::move(made));
+  }
+  return draft;
+}
+
+void set_whole(const ProblemNode& node, const ProfileRow& row, Budget budget, NodeDraft& draft) {
+  const int priority = draft.pieces.empty() ? 0 : draft.pieces[0].priority;
+  draft.pieces.assign(1, Piece{{0, node.batch}, &row, budget, priority, 0});
+}
+
+}  // namespace gacer

@@ -1,0 +1,63 @@
+#include "search/session.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gacer {
+
+Session::Session(SearchContext& context, std::string policy)
+    : context_(context),
+      policy_(std::move(policy)),
+      limit_(std::max<std::int64_t>(1, context.limits.evaluations)) {}
+
+std::optional<double> Session::evaluate(const Plan& plan) {
+  ++evaluations_;
+  const Result<double> ms = context_.model.evaluate(plan);
+  if (!ms) return std::nullopt;
+  if (best_model_ms_ == 0 || *ms < best_model_ms_) best_model_ms_ = *ms;
+  if (evaluations_ % 64 == 0) show(best_model_ms_);
+  return *ms;
+}
+
+std::optional<Session::Rated> Session::rate(const Draft& draft) {
+  Result<Plan> plan = render(problem(), draft, policy_, seed());
+  if (!plan) {
+    ++evaluations_;  // a rejected candidate is work too: searches must end
+    return std::nullopt;
+  }
+  const std::optional<double> ms = evaluate(*plan);
+  if (!ms) return std::nullopt;
+  return Rated{*std::move(plan), *ms};
+}
+
+std::optional<double> Session::measure(const Plan& plan) {
+  ++measurements_;
+  const Result<double> ms = context_.device->evaluate(plan);
+  if (!ms) return std::nullopt;
+  if (best_device_ms_ == 0 || *ms < best_device_ms_) best_device_ms_ = *ms;
+  show(best_device_ms_);
+  return *ms;
+}
+
+bool Session::is_over() const {
+  if (context_.is_cancelled && context_.is_cancelled->load()) return true;
+  return context_.limits.time.count() > 0 &&
+         std::chrono::steady_clock::now() - begin_ >= context_.limits.time;
+}
+
+bool Session::may_evaluate() const { return evaluations_ < limit_ && !is_over(); }
+
+bool Session::may_measure() const {
+  return has_device() && measurements_ < context_.limits.measurements && !is_over();
+}
+
+void Session::show(double best_ms) {
+  if (!context_.on_progress) return;
+  const bool measures = measurements_ > 0;
+  context_.on_progress({measures ? "measure " + policy_ : "search " + policy_,
+                        measures ? measurements_ : evaluations_,
+                        measures ? context_.limits.measurements : context_.limits.evaluations,
+                        best_ms});
+}
+
+}  // namespace gacer

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "search/draft.h"
+#include "search/search.h"
+
+namespace gacer {
+
+/// One search: counts evaluations and measurements against the limits, shows progress. A session
+/// of a policy may be narrowed to a share of what is left.
+class Session {
+ public:
+  Session(SearchContext& context, std::string policy);
+
+  const Problem& problem() const { return context_.problem; }
+  const ProfileTable& rows() const { return context_.rows; }
+  const std::string& policy() const { return policy_; }
+  std::uint64_t seed() const { return context_.seed; }
+  bool has_device() const { return context_.device != nullptr; }
+
+  /// Milliseconds by the model; empty when the plan is impossible there. Counts one evaluation.
+  std::optional<double> evaluate(const Plan& plan);
+  /// render() and evaluate(); the plan too.
+  struct Rated {
+    Plan plan;
+    double ms = 0;
+  };
+  std::optional<Rated> rate(const Draft& draft);
+
+  /// Milliseconds on the device; empty when it refuses. Counts one measurement.
+  std::optional<double> measure(const Plan& plan);
+
+  /// False when evaluations, time or the user's patience have run out. A first evaluation is always
+  /// allowed, so that every policy has a plan.
+  bool may_evaluate() const;
+  bool may_measure() const;
+  std::int64_t evaluations() const { return evaluations_; }
+  std::int64_t measurements() const { return measurements_; }
+  std::int64_t evaluations_left() const { return limit_ - evaluations_; }
+
+  /// Until the guard is gone, may_evaluate() also ends after `evaluations` more.
+  class Share {
+   public:
+    Share(Session& session, std::int64_t evaluations) : session_(session), saved_(session.limit_) {
+      session.limit_ = std::min(saved_, session.evaluations_ + evaluations);
+    }
+    ~Share() { session_.limit_ = saved_; }
+    Share(const Share&) = delete;
+    Share& operator=(const Share&) = delete;
+
+   private:
+    Session& session_;
+    std::int64_t saved_;
+  };
+
+ private:
+  bool is_over() const;
+  void show(double best_ms);
+
+  SearchContext& context_;
+  std::string policy_;
+  std::int64_t limit_;
+  std::int64_t evaluations_ = 0;
+  std::int64_t measurements_ = 0;
+  double best_model_ms_ = 0;
+  double best_device_ms_ = 0;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace gacer
