@@ -1,0 +1,270 @@
+#include <algorithm>
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "graph_builder.h"
+#include "passes/pass.h"
+
+namespace gacer {
+namespace {
+
+using testing::attributes;
+using testing::GraphBuilder;
+using testing::relative_error;
+
+using Ints = std::vector<std::int64_t>;
+
+std::vector<std::string> ops_of(const Graph& graph) {
+  std::vector<std::string> names;
+  for (const Node& node : graph.nodes()) names.push_back(node.op);
+  return names;
+}
+
+/// Runs the passes and checks that outputs, their names and shapes stay what they were.
+Graph optimized(GraphBuilder& builder, const PassOptions& options = {}) {
+  const std::vector<Tensor> inputs = builder.random_inputs();
+  const std::vector<Tensor> expected = evaluate_graph(builder.graph, inputs);
+  Graph graph = builder.graph;
+  run_passes(graph, options);
+  verify_graph(graph);
+  const std::vector<Tensor> actual = evaluate_graph(graph, inputs);
+  EXPECT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    EXPECT_EQ(graph.value(graph.outputs[i]).name,
+              builder.graph.value(builder.graph.outputs[i]).name);
+    EXPECT_EQ(actual[i].shape(), expected[i].shape());
+    EXPECT_LT(relative_error(actual[i], expected[i]), 1e-5);
+  }
+  return graph;
+}
+
+PassOptions without(std::vector<std::string> names) {
+  PassOptions options;
+  options.disabled = std::move(names);
+  return options;
+}
+
+ValueId conv(GraphBuilder& b, ValueId x, std::int64_t out, std::int64_t kernel, bool has_bias) {
+  const std::int64_t in = b.graph.value(x).shape[1];
+  std::vector<ValueId> inputs = {x, b.weights(Shape{out, in, kernel, kernel}, 0.3F)};
+  if (has_bias) inputs.push_back(b.weights(Shape{out}));
+  const std::int64_t pad = kernel / 2;
+  return b.op("Conv", inputs, attributes({{"pads", Ints{pad, pad, pad, pad}}}));
+}
+
+ValueId batch_norm(GraphBuilder& b, ValueId x) {
+  const Shape c{b.graph.value(x).shape[1]};
+  return b.op("BatchNormalization",
+              {x, b.weights(c), b.weights(c), b.weights(c), b.weights(c, 0.1F, 1.0F)});
+}
+
+TEST(Passes, RejectsAnUnknownNameAndSaysWhichThereAre) {
+  GraphBuilder b;
+  try {
+    run_passes(b.graph, without({"no_such_pass"}));
+    FAIL() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+    EXPECT_NE(error.message().find("fuse_epilogue"), std::string::npos);
+  }
+}
+
+TEST(Passes, EveryPassCanBeSwitchedOff) {
+  GraphBuilder b;
+  ValueId y = batch_norm(b, conv(b, b.input(Shape{2, 8, 6, 6}), 8, 3, false));
+  b.output(b.op("Relu", {y}));
+  std::vector<std::string> all;
+  for (const Pass* pass : all_passes()) all.emplace_back(pass->name);
+  EXPECT_EQ(ops_of(optimized(b, without(all))), ops_of(b.graph));
+}
+
+TEST(RemoveIdentities, KeepsTheOutputsName) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{2, 3});
+  b.output(b.op("Identity", {b.op("Relu", {x})}));
+  EXPECT_EQ(ops_of(optimized(b)), std::vector<std::string>{"Relu"});
+}
+
+TEST(RemoveIdentities, KeepsACopyFromInputToOutput) {
+  GraphBuilder b;
+  b.output(b.op("Identity", {b.input(Shape{4})}));
+  EXPECT_EQ(optimized(b).num_nodes(), 1);
+}
+
+TEST(RemoveIdentities, JoinsReshapes) {
+  GraphBuilder b;
+  const ValueId x = b.op("Relu", {b.input(Shape{2, 3, 4})});
+  const ValueId flat = b.op("Reshape", {x, b.ints({6, 4})});
+  b.output(b.op("Reshape", {flat, b.ints({2, 12})}));
+  EXPECT_EQ(ops_of(optimized(b)), (std::vector<std::string>{"Relu", "Reshape"}));
+}
+
+TEST(FoldBatchNorm, JoinsBatchNormScaleAndShiftIntoOneConvolution) {
+  for (const char* anchor : {"Conv", "ConvTranspose"}) {
+    GraphBuilder b;
+    const ValueId x = b.input(Shape{2, 6, 5, 5});
+    const bool is_transposed = std::string(anchor) == "ConvTranspose";
+    const Shape weights = is_transposed ? Shape{6, 4, 3, 3} : Shape{8, 3, 3, 3};
+    ValueId y = b.op(anchor, {x, b.weights(weights)}, attributes({{"group", std::int64_t{2}}}));
+    y = batch_norm(b, y);
+    y = b.op("Mul", {y, b.weights(Shape{8, 1, 1})});
+    y = b.op("Add", {y, b.scalar(0.5F)});
+    b.output(y);
+    EXPECT_EQ(ops_of(optimized(b)), std::vector<std::string>{anchor});
+  }
+}
+
+TEST(FoldBatchNorm, LeavesAConvolutionThatIsReadTwice) {
+  GraphBuilder b;
+  const ValueId y = conv(b, b.input(Shape{1, 3, 4, 4}), 4, 1, true);
+  b.output(batch_norm(b, y));
+  b.output(b.op("Sigmoid", {y}));
+  EXPECT_EQ(optimized(b).num_nodes(), 3);
+}
+
+TEST(FuseEpilogue, TakesAResidualThatIsProducedLater) {
+  GraphBuilder b;
+  const ValueId x = b.op("Relu", {b.input(Shape{2, 8, 6, 6})});
+  const ValueId main = conv(b, x, 8, 3, true);
+  const ValueId side = conv(b, x, 8, 1, true);
+  b.output(b.op("Relu", {b.op("Add", {main, side})}));
+  const Graph graph = optimized(b);
+  ASSERT_EQ(graph.num_nodes(), 3);
+  EXPECT_EQ(graph.node(2).post.size(), 2U);
+}
+
+TEST(FuseEpilogue, AsksTheDeviceAndTakesBackWhatItRefuses) {
+  GraphBuilder b;
+  ValueId y = conv(b, b.input(Shape{2, 8, 6, 6}), 8, 3, true);
+  y = b.op("Relu", {y});
+  b.output(b.op("Tanh", {y}));
+  PassOptions options;
+  options.is_supported = [](const Graph& graph, NodeId id) {
+    return graph.node(id).post.size() <= 1;
+  };
+  const Graph graph = optimized(b, options);
+  EXPECT_EQ(ops_of(graph), (std::vector<std::string>{"Conv", "Tanh"}));
+}
+
+TEST(RecognizeActivations, FindsSpelledOutForms) {
+  struct Form {
+    const char* expected;
+    std::function<ValueId(GraphBuilder&, ValueId)> build;
+  };
+  const std::vector<Form> forms = {
+      {"HardSwish",
+       [](GraphBuilder& b, ValueId x) {
+         const ValueId clip =
+             b.op("Clip", {b.op("Add", {x, b.scalar(3)}), b.scalar(0), b.scalar(6)});
+         return b.op("Div", {b.op("Mul", {x, clip}), b.scalar(6)});
+       }},
+      {"HardSwish",
+       [](GraphBuilder& b, ValueId x) {
+         return b.op("Mul", {b.op("HardSigmoid", {x}, attributes({{"alpha", 1.0F / 6}})), x});
+       }},
+      {"Silu",
+       [](GraphBuilder& b, ValueId x) {
+         return b.op("Mul", {x, b.op("Sigmoid", {x})});
+       }},
+      {"Gelu",
+       [](GraphBuilder& b, ValueId x) {
+         const ValueId erf = b.op("Erf", {b.op("Div", {x, b.scalar(std::sqrt(2.0F))})});
+         return b.op("Mul", {b.op("Mul", {x, b.op("Add", {erf, b.scalar(1)})}), b.scalar(0.5F)});
+       }},
+      {"Gelu",
+       [](GraphBuilder& b, ValueId x) {
+         const ValueId cube = b.op("Mul", {b.op("Pow", {x, b.scalar(3)}), b.scalar(0.044715F)});
+         const ValueId inner = b.op("Mul", {b.op("Add", {x, cube}), b.scalar(0.7978845608F)});
+         const ValueId gate = b.op("Add", {b.op("Tanh", {inner}), b.scalar(1)});
+         return b.op("Mul", {b.op("Mul", {b.scalar(0.5F), x}), gate});
+       }},
+      {"HardSigmoid",
+       [](GraphBuilder& b, ValueId x) {
+         const ValueId clip =
+             b.op("Clip", {b.op("Add", {x, b.scalar(3)}), b.scalar(0), b.scalar(6)});
+         return b.op("Mul", {clip, b.scalar(1.0F / 6)});
+       }},
+  };
+  for (const Form& form : forms) {
+    GraphBuilder b;
+    b.output(form.build(b, b.op("Softmax", {b.input(Shape{4, 33})})));
+    const Graph graph = optimized(b, without({"fuse_epilogue"}));
+    EXPECT_EQ(ops_of(graph), (std::vector<std::string>{"Softmax", form.expected}));
+  }
+}
+
+TEST(RecognizeActivations, LeavesWhatOnlyLooksLikeOne) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{4, 33});
+  const ValueId clip = b.op("Clip", {b.op("Add", {x, b.scalar(3)}), b.scalar(0), b.scalar(5)});
+  b.output(b.op("Div", {b.op("Mul", {x, clip}), b.scalar(6)}));
+  const std::vector<std::string> before = ops_of(b.graph);
+  EXPECT_EQ(ops_of(optimized(b, without({"fuse_epilogue"}))), before);
+}
+
+TEST(RecognizeActivations, LeavesAConeWhoseInsideIsReadElsewhere) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{4, 33});
+  const ValueId gate = b.op("Sigmoid", {x});
+  b.output(b.op("Mul", {x, gate}));
+  b.output(b.op("Sqrt", {gate}));
+  EXPECT_EQ(optimized(b).num_nodes(), 3);
+}
+
+TEST(RecognizeLayerNorm, FindsTheSpelledOutForm) {
+  for (const bool has_affine : {true, false}) {
+    GraphBuilder b;
+    const ValueId x = b.input(Shape{2, 5, 16});
+    const auto mean = [&](ValueId v) { return b.op("ReduceMean", {v, b.ints({-1})}); };
+    const ValueId d = b.op("Sub", {x, mean(x)});
+    const ValueId variance = mean(b.op("Pow", {d, b.scalar(2)}));
+    const ValueId sqrt = b.op("Sqrt", {b.op("Add", {variance, b.scalar(1e-5F)})});
+    ValueId y = b.op("Div", {d, sqrt});
+    if (has_affine) {
+      y = b.op("Mul", {y, b.weights(Shape{16})});
+      y = b.op("Add", {y, b.weights(Shape{16})});
+    }
+    b.output(y);
+    EXPECT_EQ(ops_of(optimized(b)), std::vector<std::string>{"LayerNormalization"});
+  }
+}
+
+TEST(MakeLinear, TakesMatMulAndGemmWithTheirBias) {
+  GraphBuilder b;
+  ValueId x = b.input(Shape{2, 5, 16});
+  x = b.op("Add", {b.op("MatMul", {x, b.weights(Shape{16, 8}, 0.3F)}), b.weights(Shape{8})});
+  x = b.op("Reshape", {x, b.ints({10, 8})});
+  x = b.op("Gemm", {x, b.weights(Shape{4, 8}, 0.3F), b.weights(Shape{4})},
+           attributes({{"transB", std::int64_t{1}}}));
+  b.output(x);
+  EXPECT_EQ(ops_of(optimized(b)), (std::vector<std::string>{"Linear", "Reshape", "Linear"}));
+}
+
+TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
+  for (const Layout layout : {Layout::kBlocked8, Layout::kChannelsLast}) {
+    GraphBuilder b;
+    ValueId x = b.input(Shape{2, 3, 12, 12});
+    x = b.op("Relu", {conv(b, x, 16, 3, true)});
+    x = b.op("MaxPool", {x}, attributes({{"kernel_shape", Ints{2, 2}}, {"strides", Ints{2, 2}}}));
+    const ValueId gate = b.op("Sigmoid", {conv(b, b.op("GlobalAveragePool", {x}), 16, 1, true)});
+    x = b.op("Mul", {x, gate});
+    const ValueId kept = b.op("Relu", {conv(b, x, 8, 3, true)});
+    b.output(kept);
+    b.output(b.op("Gemm",
+                  {b.op("Flatten", {b.op("GlobalAveragePool", {kept})}), b.weights(Shape{8, 4})}));
+    PassOptions options;
+    options.image_layout = layout;
+    const Graph graph = optimized(b, options);
+    const std::vector<std::string> ops = ops_of(graph);
+    const auto reorders = std::count(ops.begin(), ops.end(), "Reorder");
+    // In (channels-last only: a blocked first convolution reads the three channels as they are),
+    // out for the kept output, out before Flatten.
+    EXPECT_EQ(reorders, layout == Layout::kBlocked8 ? 2 : 3) << print_graph(graph);
+    for (ValueId id : graph.outputs) EXPECT_EQ(graph.value(id).layout, Layout::kRowMajor);
+  }
+}
+
+}  // namespace
+}  // namespace gacer
