@@ -34,7 +34,7 @@ class Verifier {
       if (!graph_.node(id).is_removed) check_node(id);
     for (const ValueId id : graph_.outputs) {
       check_id(id, "the graph's outputs");
-      require(is_defined(id), "graph output '{}' is never produced", graph_.value(id).name);
+      require(is_readable(id), "graph output '{}' is never produced", graph_.value(id).name);
     }
   }
 
@@ -111,7 +111,7 @@ class Verifier {
       for (const ValueId input : node.inputs) {
         if (input == kNone) continue;
         check_id(input, "inputs");
-        require(is_readable(input, id), "input '{}' is read before it is produced",
+        require(is_readable(input), "input '{}' is read before it is produced",
                 graph_.value(input).name);
       }
       check_post_ops(node);
@@ -133,11 +133,11 @@ class Verifier {
 
   /// A root without a producer is made by its parts (concat without copies), and a part without one
   /// by its root (split without copies).
-  bool is_readable(ValueId id, NodeId reader) const {
+  bool is_readable(ValueId id) const {
     if (is_defined(id)) return true;
     const Value& value = graph_.value(id);
     if (value.producer != kNone) return false;
-    if (value.slice_of) return is_readable(value.slice_of->root, reader);
+    if (value.slice_of) return is_readable(value.slice_of->root);
     bool has_parts = false;
     for (ValueId part = 0; part < graph_.num_values(); ++part) {
       const auto& slice = graph_.value(part).slice_of;
