@@ -30,6 +30,14 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
+void require_valid(const TenantSpec& spec) {
+  if (spec.mode == TenantMode::kTrain)
+    fail(ErrorKind::kUnsupported, "'{}': training is not built in this version", spec.model);
+  if (spec.batch < 1 || spec.repeat < 1 || !(spec.weight > 0))
+    fail(ErrorKind::kUsage, "'{}': batch {}, repeat {} and weight {} must be positive", spec.model,
+         spec.batch, spec.repeat, spec.weight);
+}
+
 }  // namespace
 
 const std::vector<std::string>& simple_policies() {
@@ -63,14 +71,20 @@ EngineCore::EngineCore(EngineOptions options)
 }
 
 int EngineCore::add_tenant(const TenantSpec& spec) {
-  if (spec.mode == TenantMode::kTrain)
-    fail(ErrorKind::kUnsupported, "'{}': training is not built in this version", spec.model);
-  if (spec.batch < 1 || spec.repeat < 1 || !(spec.weight > 0))
-    fail(ErrorKind::kUsage, "'{}': batch {}, repeat {} and weight {} must be positive", spec.model,
-         spec.batch, spec.repeat, spec.weight);
+  require_valid(spec);
   TenantSpec named = spec;
   named.name = make_tenant_name(spec, infos_);
-  const LoadedModel& model = loader_.load(named);
+  return place(named, loader_.load(named));
+}
+
+int EngineCore::add_graph(const TenantSpec& spec, Graph graph) {
+  require_valid(spec);
+  TenantSpec named = spec;
+  named.name = make_tenant_name(spec, infos_);
+  return place(named, loader_.adopt(spec.model, std::move(graph)));
+}
+
+int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
   auto placed = std::make_unique<PlacedTenant>(place_tenant(*device_, precision_, named, model));
   ProblemTenant facts = make_problem_tenant(*placed);
   const auto index = static_cast<int>(tenants_.size());

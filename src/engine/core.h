@@ -33,6 +33,8 @@ class EngineCore {
   Compiler& compiler() { return compiler_; }
 
   int add_tenant(const TenantSpec& spec);
+  /// The same for a graph in memory; `spec.model` only names it and must be new.
+  int add_graph(const TenantSpec& spec, Graph graph);
   /// Error{kUsage} when the index is not a tenant's.
   const PlacedTenant& tenant(int index) const;
 
@@ -61,6 +63,7 @@ class EngineCore {
 
  private:
   Plan make_baseline() const;
+  int place(const TenantSpec& named, const LoadedModel& model);
   void open_profile();
   void profile_tasks(const std::string& phase, bool is_chunks);
   void require_rows() const;

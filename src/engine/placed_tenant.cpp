@@ -86,25 +86,28 @@ Graph ModelLoader::read(const TenantSpec& spec) const {
   return build_zoo_model(spec.model.substr(kZooPrefix.size()), spec.batch);
 }
 
+const LoadedModel& ModelLoader::adopt(const std::string& key, Graph graph) {
+  require(!models_.contains(key), "model '{}' is already loaded", key);
+  PassOptions options;
+  options.precision = precision_;
+  options.image_layout = device_.image_layout(precision_);
+  options.is_supported = [this](const Graph& candidate, NodeId node) {
+    const KernelCall call = make_call(candidate, node, precision_);
+    return find_kernel(device_, call, /*with_fallback=*/false).ok();
+  };
+  options.disabled = disabled_passes_;
+  LoadedModel model{key, nullptr, run_passes(graph, options)};
+  require_precision(device_, precision_, graph);
+  require_kernels(device_, precision_, graph);
+  model.graph = std::make_shared<const Graph>(std::move(graph));
+  return models_.emplace(key, std::move(model)).first->second;
+}
+
 const LoadedModel& ModelLoader::load(const TenantSpec& spec) {
   const std::string key = model_key(spec);
   if (const auto found = models_.find(key); found != models_.end()) return found->second;
   try {
-    Graph graph = read(spec);
-    PassOptions options;
-    options.precision = precision_;
-    options.image_layout = device_.image_layout(precision_);
-    options.is_supported = [this](const Graph& candidate, NodeId node) {
-      return find_kernel(device_, make_call(candidate, node, precision_),
-                         /*with_fallback=*/false)
-          .ok();
-    };
-    options.disabled = disabled_passes_;
-    LoadedModel model{key, nullptr, run_passes(graph, options)};
-    require_precision(device_, precision_, graph);
-    require_kernels(device_, precision_, graph);
-    model.graph = std::make_shared<const Graph>(std::move(graph));
-    return models_.emplace(key, std::move(model)).first->second;
+    return adopt(key, read(spec));
   } catch (Error& error) {
     error.add_context(fmt::format("model '{}'", spec.model));
     throw;

@@ -32,6 +32,8 @@ class ModelLoader {
 
   /// Errors as read_onnx; kUnsupported lists the nodes that no kernel takes, with the reasons.
   const LoadedModel& load(const TenantSpec& spec);
+  /// The same for a graph that is already in memory; `key` must be new.
+  const LoadedModel& adopt(const std::string& key, Graph graph);
 
  private:
   Graph read(const TenantSpec& spec) const;

@@ -1,0 +1,270 @@
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <gacer/engine.h>
+#include <gacer/version.h>
+
+#include "onnx/writer.h"
+#include "tests/engine/support.h"
+
+namespace gacer {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// A directory that goes with the test.
+struct TempDir {
+  TempDir() {
+    std::string name = ::testing::TempDir() + "gacer-engine-XXXXXX";
+    if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary directory";
+    path = name;
+  }
+  ~TempDir() { std::filesystem::remove_all(path); }
+  std::filesystem::path path;
+};
+
+template <typename Body>
+void expect_error(ErrorKind kind, const std::string& part, Body body) {
+  try {
+    body();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    EXPECT_THAT(std::string(error.what()), HasSubstr(part));
+  }
+}
+
+struct EngineTest : ::testing::Test {
+  EngineTest() {
+    model = (dir.path / "net.onnx").string();
+    write_onnx(testing::make_random_net(4, 1), model);
+  }
+  /// Two tenants of the model file.
+  Engine make_engine(EngineOptions options = testing::plain_options()) const {
+    Engine engine(std::move(options));
+    engine.add_tenant(TenantSpec::parse(model + "@2,name=a"));
+    engine.add_tenant(TenantSpec::parse(model + "@1,name=b,priority=high"));
+    return engine;
+  }
+  TempDir dir;
+  std::string model;
+};
+
+MeasureOptions quick() {
+  MeasureOptions options;
+  options.min_rounds = 2;
+  options.time = std::chrono::milliseconds(20);
+  return options;
+}
+PolicyLimits few() {
+  PolicyLimits limits;
+  limits.evaluations = 40;
+  limits.measurements = 3;
+  return limits;
+}
+
+TEST_F(EngineTest, PortsSayWhatAModelTakesAndGives) {
+  Engine engine = make_engine();
+  ASSERT_EQ(engine.inputs(0).size(), 1U);
+  EXPECT_EQ(engine.inputs(0)[0].name, "x");
+  EXPECT_EQ(engine.inputs(0)[0].shape, (Shape{2, 4, 8, 8}));
+  EXPECT_EQ(engine.outputs(1)[1].shape, (Shape{1, 5}));
+  EXPECT_EQ(engine.tenants()[1].name, "b");
+}
+
+TEST_F(EngineTest, WrongInputsAreRefusedWithWhatIsExpected) {
+  Engine engine = make_engine();
+  const Tensor good = Tensor(DType::kF32, Shape{2, 4, 8, 8});
+  expect_error(ErrorKind::kUsage, "its inputs are 'x'",
+               [&] { engine.set_input(0, "image", good); });
+  expect_error(ErrorKind::kUsage, "f32 [2, 4, 8, 8], the value given is f32 [1, 4, 8, 8]", [&] {
+    engine.set_input(0, "x", Tensor(DType::kF32, Shape{1, 4, 8, 8}));
+  });
+  expect_error(ErrorKind::kUsage, "f16", [&] {
+    engine.set_input(0, "x", Tensor(DType::kF16, Shape{2, 4, 8, 8}));
+  });
+  expect_error(ErrorKind::kUsage, "empty", [&] { engine.set_input(0, "x", Tensor()); });
+  expect_error(ErrorKind::kUsage, "no tenant 7", [&] { engine.set_input(7, "x", good); });
+  expect_error(ErrorKind::kUsage, "its outputs are 'y', 'z'", [&] { engine.output(0, "w"); });
+  expect_error(ErrorKind::kUsage, "no plan is loaded", [&] { engine.run_round(); });
+}
+
+TEST_F(EngineTest, BadTenantsLeaveTheEngineAsItWas) {
+  Engine engine = make_engine();
+  expect_error(ErrorKind::kUnsupported, "training is not built",
+               [&] { engine.add_tenant(TenantSpec::parse(model + ":train")); });
+  expect_error(ErrorKind::kOutOfMemory, "memory limit is 1000",
+               [&] { engine.add_tenant(TenantSpec::parse(model + "@2,memory=1000")); });
+  expect_error(ErrorKind::kUsage, "no-such-net",
+               [&] { engine.add_tenant(TenantSpec::parse("zoo:no-such-net")); });
+  expect_error(ErrorKind::kUsage, "'W'",
+               [&] { engine.add_tenant(TenantSpec::parse("zoo:resnet18?W=3")); });
+  expect_error(ErrorKind::kIo, "missing.onnx",
+               [&] { engine.add_tenant(TenantSpec::parse("missing.onnx")); });
+  EXPECT_EQ(engine.tenants().size(), 2U);
+  engine.load(engine.make_plan("sequential", few()));
+  EXPECT_GT(engine.run_round(), 0);
+}
+
+TEST_F(EngineTest, UnknownNamesAreUsageErrors) {
+  EngineOptions options = testing::plain_options();
+  options.precision = "f23";
+  expect_error(ErrorKind::kUsage, "f23", [&] { Engine engine(options); });
+  options = testing::plain_options();
+  options.device = "tpu";
+  expect_error(ErrorKind::kUsage, "tpu", [&] { Engine engine(options); });
+  Engine engine = make_engine();
+  expect_error(ErrorKind::kUsage, "luck", [&] { engine.make_plan("luck"); });
+  expect_error(ErrorKind::kUsage, "no tenants",
+               [&] { Engine(testing::plain_options()).make_plan("sequential"); });
+}
+
+TEST_F(EngineTest, OutputsDoNotDependOnThePolicy) {
+  Engine engine = make_engine();
+  Tensor x(DType::kF32, Shape{2, 4, 8, 8});
+  float value = -1;
+  for (float& element : x.mutable_data<float>()) element = (value += 0.01F);
+  engine.set_input(0, "x", x);
+  std::vector<float> first;
+  for (const std::string policy : {"sequential", "streams", "gacer"}) {
+    engine.load(engine.make_plan(policy, few()));
+    engine.run_round();
+    const Tensor z = engine.output(0, "z");
+    const std::vector<float> values(z.data<float>().begin(), z.data<float>().end());
+    if (first.empty()) first = values;
+    EXPECT_EQ(values, first) << policy;
+  }
+}
+
+TEST_F(EngineTest, InputsSurviveAComparison) {
+  Engine engine = make_engine();
+  Tensor x(DType::kF32, Shape{1, 4, 8, 8});
+  for (float& element : x.mutable_data<float>()) element = 0.25F;
+  engine.set_input(1, "x", x);
+  const Plan plan = engine.make_plan("sequential", few());
+  engine.load(plan);
+  engine.run_round();
+  const Tensor before = engine.output(1, "y");
+  engine.compare({"sequential", "streams"}, quick(), few());
+  engine.load(plan);
+  engine.run_round();
+  const Tensor after = engine.output(1, "y");
+  EXPECT_EQ(std::vector<float>(before.data<float>().begin(), before.data<float>().end()),
+            std::vector<float>(after.data<float>().begin(), after.data<float>().end()));
+}
+
+TEST_F(EngineTest, AComparisonFillsEveryField) {
+  Engine engine = make_engine();
+  const Comparison comparison = engine.compare({"auto"}, quick(), few());
+  ASSERT_EQ(comparison.policies.size(), 4U);
+  EXPECT_EQ(comparison.tenants.size(), 2U);
+  EXPECT_GT(comparison.tenants[0].weights_bytes, 0);
+  EXPECT_GT(comparison.critical_path_ms, 0);
+  EXPECT_GT(comparison.area_estimate_ms, 0);
+  EXPECT_FALSE(comparison.chosen.empty());
+  EXPECT_FALSE(comparison.best_simple.empty());
+  EXPECT_EQ(comparison.regulated_won, comparison.chosen == "gacer");
+  for (const PolicyResult& result : comparison.policies) {
+    EXPECT_TRUE(result.is_checked);
+    EXPECT_TRUE(result.outputs_match) << result.policy;
+    EXPECT_LE(result.max_rel_error, 1e-4);
+    EXPECT_GE(result.rounds, 2);
+    EXPECT_LE(result.min_ms, result.median_ms);
+    EXPECT_LE(result.median_ms, result.p95_ms);
+    EXPECT_GT(result.utilization, 0);
+    EXPECT_NEAR(result.utilization + result.residue, 1, 1e-9);
+    EXPECT_EQ(result.timeline.size(), result.plan.num_steps());
+    EXPECT_GT(result.launches, 0);
+    ASSERT_EQ(result.tenants.size(), 2U);
+    for (const TenantResult& tenant : result.tenants) {
+      EXPECT_GT(tenant.latency_median_ms, 0);
+      EXPECT_LE(tenant.latency_median_ms, tenant.latency_p95_ms);
+      EXPECT_GT(tenant.items_per_s, 0);
+    }
+  }
+}
+
+TEST_F(EngineTest, AWarmProfileMeasuresNothing) {
+  EngineOptions options = testing::plain_options();
+  options.use_profile = true;
+  options.profile_path = (dir.path / "rows" / "profile.sqlite").string();
+  int tasks = 0;
+  options.on_progress = [&](const Progress& progress) {
+    if (progress.phase.starts_with("profile") && !progress.detail.empty()) ++tasks;
+  };
+  make_engine(options).profile();
+  EXPECT_GT(tasks, 0);
+  tasks = 0;
+  make_engine(options).profile();
+  EXPECT_EQ(tasks, 0);
+}
+
+TEST_F(EngineTest, AnInterruptedProfileKeepsItsRowsAndGoesOn) {
+  EngineOptions options = testing::plain_options();
+  options.use_profile = true;
+  options.profile_path = (dir.path / "profile.sqlite").string();
+  std::atomic<bool> is_cancelled{false};
+  options.is_cancelled = &is_cancelled;
+  int tasks = 0;
+  options.on_progress = [&](const Progress& progress) {
+    if (progress.phase == "profile" && !progress.detail.empty() && ++tasks == 4)
+      is_cancelled = true;
+  };
+  expect_error(ErrorKind::kInterrupted, "kept", [&] { make_engine(options).profile(); });
+  const int before = tasks;
+  is_cancelled = false;
+  tasks = 100;  // never 4 again
+  make_engine(options).profile();
+  EXPECT_GT(tasks, 100);
+  EXPECT_EQ(before, 4);
+}
+
+TEST_F(EngineTest, ASavedPlanRunsWithoutAProfile) {
+  const std::string path = (dir.path / "plan.json").string();
+  {
+    Engine engine = make_engine();
+    save_plan(engine.make_plan("gacer", few()), path);
+  }
+  EngineOptions options = testing::plain_options();
+  options.on_progress = [](const Progress& progress) {
+    EXPECT_FALSE(progress.phase.starts_with("profile")) << progress.detail;
+  };
+  Engine engine = make_engine(options);
+  engine.load(load_plan(path));
+  EXPECT_GT(engine.run_round(), 0);
+  MeasureOptions alone = quick();
+  alone.beside_simple = false;
+  const Comparison comparison = engine.measure(load_plan(path), alone);
+  ASSERT_EQ(comparison.policies.size(), 1U);
+  EXPECT_TRUE(comparison.policies[0].outputs_match);
+  EXPECT_EQ(comparison.chosen, "gacer");
+}
+
+TEST_F(EngineTest, ExplainSaysWhatAPlanDoes) {
+  Engine engine = make_engine();
+  const std::string text = engine.explain(engine.make_plan("streams", few()));
+  EXPECT_THAT(text, HasSubstr("plan 'streams'"));
+  EXPECT_THAT(text, HasSubstr("predicted:"));
+  EXPECT_THAT(text, HasSubstr("sequential would take"));
+}
+
+TEST_F(EngineTest, ARecordingCanBePlannedFor) {
+  const std::string recording = (dir.path / "device.json").string();
+  make_engine().record(recording);
+  EngineOptions options = testing::plain_options("");
+  options.device = "sim:" + recording;
+  Engine engine = make_engine(options);
+  const Comparison comparison = engine.compare({"sequential", "streams"}, quick(), few());
+  EXPECT_FALSE(comparison.policies[0].is_checked);
+  EXPECT_LE(comparison.policies[1].median_ms, comparison.policies[0].median_ms * 1.001);
+}
+
+TEST(Version, NamesAVersionAndACommit) {
+  EXPECT_THAT(std::string(version()), ::testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+"));
+  EXPECT_THAT(std::string(commit()), ::testing::Not(::testing::IsEmpty()));
+}
+
+}  // namespace
+}  // namespace gacer

@@ -1,0 +1,94 @@
+#include "engine/guard.h"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+namespace gacer {
+namespace {
+
+/// Times of a plan: `ms` plus noise.
+struct FakeDevice {
+  std::mt19937 random{7};
+  std::normal_distribution<double> normal{0, 1};
+  std::vector<double> times(double ms, double noise, int rounds) {
+    std::vector<double> result;
+    for (int i = 0; i < rounds; ++i) result.push_back(ms + noise * normal(random));
+    return result;
+  }
+};
+
+TEST(Guard, AClearWinIsTaken) {
+  FakeDevice device;
+  const GuardResult result = judge(device.times(10, 0.1, 21), device.times(9, 0.1, 21));
+  EXPECT_TRUE(result.regulated_won) << result.to_string();
+  EXPECT_NEAR(result.gain_ms, 1, 0.15);
+}
+
+TEST(Guard, ALossAndATieKeepTheSimplePlan) {
+  FakeDevice device;
+  for (const double regulated : {10.0, 10.5, 12.0}) {
+    const GuardResult result = judge(device.times(10, 0.2, 15), device.times(regulated, 0.2, 15));
+    EXPECT_FALSE(result.regulated_won) << result.to_string();
+  }
+}
+
+TEST(Guard, EqualPlansAlmostNeverLookLikeAWin) {
+  FakeDevice device;
+  int wins = 0;
+  for (int trial = 0; trial < 300; ++trial)
+    wins += judge(device.times(10, 0.5, 9), device.times(10, 0.5, 9)).regulated_won ? 1 : 0;
+  EXPECT_LE(wins, 6);
+}
+
+TEST(Guard, ADriftThatBothFeelDoesNotHideAWin) {
+  std::vector<double> simple;
+  std::vector<double> regulated;
+  for (int i = 0; i < 15; ++i) {
+    simple.push_back(10 + i);
+    regulated.push_back(9.5 + i);
+  }
+  EXPECT_TRUE(judge(simple, regulated).regulated_won);
+}
+
+TEST(Guard, OneHugeRoundDecidesNothing) {
+  std::vector<double> simple(15, 10.0);
+  std::vector<double> regulated(15, 10.0);
+  simple[3] = 1000;
+  EXPECT_FALSE(judge(simple, regulated).regulated_won);
+}
+
+TEST(Guard, GainsBelowHalfAPercentDoNotCount) {
+  EXPECT_FALSE(judge(std::vector<double>(9, 10.0), std::vector<double>(9, 9.96)).regulated_won);
+  EXPECT_TRUE(judge(std::vector<double>(9, 10.0), std::vector<double>(9, 9.9)).regulated_won);
+}
+
+TEST(Interleave, EveryContenderRunsInEveryRound) {
+  std::vector<int> order;
+  std::vector<std::function<double()>> contenders;
+  for (int i = 0; i < 3; ++i)
+    contenders.emplace_back([&order, i] {
+      order.push_back(i);
+      return static_cast<double>(i);
+    });
+  InterleaveOptions options;
+  options.min_rounds = 2;
+  options.time = std::chrono::milliseconds(0);
+  const auto times = interleave(contenders, options);
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 0, 1, 2, 2, 1, 0}));
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_EQ(times[i], std::vector<double>(2, static_cast<double>(i)));
+}
+
+TEST(Statistics, MedianAndPercentile) {
+  EXPECT_DOUBLE_EQ(median({3, 1, 2}), 2);
+  EXPECT_DOUBLE_EQ(median({4, 1, 2, 3}), 2.5);
+  std::vector<double> values;
+  for (int i = 1; i <= 100; ++i) values.push_back(i);
+  EXPECT_DOUBLE_EQ(percentile(values, 0.95), 95);
+  EXPECT_DOUBLE_EQ(percentile(values, 1), 100);
+  EXPECT_DOUBLE_EQ(percentile({7}, 0.95), 7);
+}
+
+}  // namespace
+}  // namespace gacer

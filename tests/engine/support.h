@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <random>
+
+#include <gacer/engine.h>
+#include <gacer/plan.h>
+
+#include "engine/core.h"
+#include "graph/graph.h"
+#include "plan/problem.h"
+
+namespace gacer::testing {
+
+/// Options for the CPU in plain loops with nothing kept: works under every sanitizer.
+EngineOptions plain_options(const std::string& device_options = "impl=plain");
+
+/// A spec that names a graph in memory.
+TenantSpec named_spec(const std::string& name, std::int64_t batch = 1);
+
+/// A net of convolutions, activations, sums, products, concatenations and pooling, with branches;
+/// equal seeds give equal nets. Input "x" [batch, 4, 8, 8], outputs "y" and "z".
+Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes = 12);
+
+/// A plan that is legal and otherwise arbitrary: nodes cut at random, one to three lanes a tenant,
+/// random budgets, priorities and sync points between tenants.
+Plan make_random_plan(const Problem& problem, std::mt19937& random);
+
+}  // namespace gacer::testing
