@@ -86,6 +86,8 @@ class Tensor {
   std::int64_t num_elements() const { return shape_.num_elements(); }
   std::size_t size_bytes() const;
   const std::byte* bytes() const { return bytes_; }
+  /// What keeps the bytes alive; its identity tells tensors that share bytes.
+  const std::shared_ptr<const void>& owner() const { return owner_; }
   /// Writable bytes. Error{kInternal} when the tensor views memory that it may not write.
   std::byte* mutable_bytes();
 

@@ -84,7 +84,10 @@ CpuDevice::CpuDevice(const CpuOptions& options)
   info_ = describe_cpu(static_cast<int>(cores_.size()));
   workers_ = std::make_unique<WorkerGroup>(static_cast<int>(cores_.size()),
                                            WorkerOptions{.cores = cores_});
-  kernels_.push_back(&plain_kernel());
+  if (options_.plain_only)
+    kernels_ = {&plain_kernel()};
+  else
+    kernels_ = all_kernels();
 }
 
 const DeviceInfo& CpuDevice::info() const {

@@ -8,4 +8,7 @@ namespace gacer::cpu {
 /// in any layout. "plain/threads=2".
 const KernelImpl& plain_kernel();
 
+/// Implementations in order of preference. Those of oneDNN are in onednn/kernels.h.
+std::vector<const KernelImpl*> all_kernels();
+
 }  // namespace gacer::cpu

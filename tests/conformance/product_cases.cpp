@@ -1,0 +1,118 @@
+#include "tests/conformance/cases.h"
+
+namespace gacer::conformance {
+namespace {
+
+void add_linear(std::vector<Case>& cases, const std::string& name, const Shape& x, std::int64_t n,
+                bool trans_b, bool has_bias) {
+  CaseBuilder builder("linear_" + name);
+  const std::int64_t k = x[x.rank() - 1];
+  const ValueId in = builder.input(x);
+  const ValueId w = builder.constant(trans_b ? Shape{n, k} : Shape{k, n});
+  std::vector<ValueId> inputs = {in, w};
+  if (has_bias) inputs.push_back(builder.constant({n}));
+  Attributes attributes;
+  attributes.set("transB", std::int64_t{trans_b ? 1 : 0});
+  builder.node("Linear", inputs, attributes).activation(Activation::kGelu).kernel("onednn.matmul");
+  cases.push_back(builder.build());
+}
+
+void add_product(std::vector<Case>& cases, const std::string& name, const Shape& a, int a_batch,
+                 const Shape& b, int b_batch) {
+  CaseBuilder builder("matmul_" + name);
+  const ValueId left = builder.input(a, a_batch);
+  const ValueId right = builder.input(b, b_batch);
+  builder.node("MatMul", {left, right}).kernel("onednn.matmul");
+  cases.push_back(builder.build());
+}
+
+}  // namespace
+
+std::vector<Case> product_cases() {
+  std::vector<Case> cases;
+  add_linear(cases, "rows", {5, 64}, 48, false, true);
+  add_linear(cases, "transposed", {5, 64}, 48, true, true);
+  add_linear(cases, "stack", {3, 7, 32}, 33, true, false);
+  add_linear(cases, "one_row", {1, 100}, 10, false, true);
+  add_product(cases, "stack", {2, 3, 8, 16}, 0, {2, 3, 16, 5}, 0);
+  add_product(cases, "broadcast_right", {4, 8, 16}, 0, {16, 5}, -1);
+  add_product(cases, "broadcast_outer", {4, 3, 8, 16}, 0, {1, 3, 16, 5}, -1);
+  {
+    CaseBuilder builder("linear_residual");
+    const ValueId x = builder.input({3, 6, 32});
+    const ValueId residual = builder.input({3, 6, 24});
+    const ValueId w = builder.constant({32, 24});
+    const ValueId bias = builder.constant({24});
+    builder.node("Linear", {x, w, bias})
+        .post(PostOp::Kind::kAdd, residual)
+        .activation(Activation::kRelu)
+        .kernel("onednn.matmul");
+    cases.push_back(builder.build());
+  }
+  {
+    CaseBuilder builder("linear_batch_inside");
+    const ValueId x = builder.input({5, 3, 32}, /*batch_axis=*/1);
+    const ValueId w = builder.constant({32, 24});
+    const ValueId bias = builder.constant({24});
+    builder.node("Linear", {x, w, bias}).kernel("onednn.matmul");
+    cases.push_back(builder.build());
+  }
+  {
+    CaseBuilder builder("gemm_transposed");
+    const ValueId a = builder.input({12, 7}, /*batch_axis=*/-1);
+    const ValueId b = builder.constant({9, 12});
+    const ValueId c = builder.constant({9});
+    Attributes attributes;
+    attributes.set("transA", std::int64_t{1});
+    attributes.set("transB", std::int64_t{1});
+    builder.node("Gemm", {a, b, c}, attributes).kernel("onednn.matmul");
+    cases.push_back(builder.build());
+  }
+  {
+    CaseBuilder builder("gemm_factors");
+    const ValueId a = builder.input({7, 12});
+    const ValueId b = builder.constant({12, 9});
+    const ValueId c = builder.constant({9});
+    Attributes attributes;
+    attributes.set("alpha", 0.5F);
+    attributes.set("beta", 2.0F);
+    builder.node("Gemm", {a, b, c}, attributes);
+    cases.push_back(builder.build());
+  }
+  return cases;
+}
+
+std::vector<Case> normalization_cases() {
+  std::vector<Case> cases;
+  for (const char* op : {"Softmax", "LogSoftmax"})
+    for (const std::int64_t axis : {std::int64_t{-1}, std::int64_t{1}}) {
+      CaseBuilder builder(std::string(op) + "_axis" + std::to_string(axis + 2));
+      const ValueId x = builder.input({3, 10, 37});
+      Attributes attributes;
+      attributes.set("axis", axis);
+      builder.node(op, {x}, attributes).range(-5, 5).kernel("onednn.softmax");
+      cases.push_back(builder.build());
+    }
+  for (const bool has_shift : {true, false}) {
+    CaseBuilder builder(has_shift ? "layer_norm" : "layer_norm_scale_only");
+    const ValueId x = builder.input({3, 5, 40});
+    std::vector<ValueId> inputs = {x, builder.constant({40})};
+    if (has_shift) inputs.push_back(builder.constant({40}));
+    builder.node("LayerNormalization", inputs).kernel("onednn.layer_norm");
+    cases.push_back(builder.build());
+  }
+  {
+    CaseBuilder builder("layer_norm_two_axes");
+    const ValueId x = builder.input({3, 5, 8});
+    Attributes attributes;
+    attributes.set("axis", std::int64_t{1});
+    builder
+        .node("LayerNormalization", {x, builder.constant({5, 8}), builder.constant({5, 8})},
+              attributes)
+        .kernel("onednn.layer_norm");
+    cases.push_back(builder.build());
+  }
+  return cases;
+}
+
+}  // namespace gacer::conformance
