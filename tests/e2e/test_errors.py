@@ -1,0 +1,130 @@
+"""Whatever goes wrong: one message that names it, the right exit code, no partial file."""
+
+import os
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+USAGE, MODEL, UNSUPPORTED, MEMORY, DEVICE, IO = 2, 3, 4, 5, 6, 1
+QUICK = ("--policy", "sequential", "--time", "50ms", "--rounds", "3")
+
+
+def message_of(result):
+    assert result.stderr.count("gacer: ") == 1, result.stderr
+    assert "internal" not in result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["frobnicate"], ["frobnicate", "compare"]),
+        (["run"], ["MODEL"]),
+        (["run", "--no-such-option", "x.onnx"], ["--no-such-option"]),
+        (["run", "zoo:resnet18", "--policy", "fastest"], ["fastest", "streams"]),
+        (["run", "zoo:resnet18", "--precision", "f31"], ["f31"]),
+        (["run", "zoo:resnet18", "--time", "soon"], ["soon"]),
+        (["run", "zoo:resnet18@none"], ["none"]),
+        (["run", "zoo:resnet19"], ["resnet19", "resnet18"]),
+        (["run", "zoo:resnet18", "--device", "abacus"], ["abacus", "cpu"]),
+        (["zoo", "resnet18"], ["--out"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_usage_is_exit_code_2(gacer, arguments, words):
+    said = message_of(gacer(*arguments, code=USAGE))
+    assert all(word in said for word in words), said
+
+
+def test_wrong_inputs_say_what_is_expected(gacer, conv, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3, 32, 32), np.float32))
+    assert "'image'" in message_of(gacer("run", conv, "--input", "conv:photo=x.npy", *QUICK, code=USAGE))
+    assert "[1, 3, 32, 32]" in message_of(gacer("run", conv, "--input", "conv:image=x.npy", *QUICK, code=USAGE))
+    np.save(tmp_path / "x.npy", np.zeros((1, 3, 32, 32), np.float64))
+    assert "f64" in message_of(gacer("run", conv, "--input", "conv:image=x.npy", *QUICK, code=USAGE))
+    np.save(tmp_path / "x.npy", np.asfortranarray(np.ones((1, 3, 32, 32), np.float32)))
+    assert "Fortran" in message_of(gacer("run", conv, "--input", "conv:image=x.npy", *QUICK, code=USAGE))
+    (tmp_path / "x.npy").write_bytes(b"\x93NUMPY\x01\x00\xff\xff{")
+    assert "x.npy" in message_of(gacer("run", conv, "--input", "conv:image=x.npy", *QUICK, code=USAGE))
+    assert "gone.npy" in message_of(gacer("run", conv, "--input", "conv:image=gone.npy", *QUICK, code=IO))
+
+
+def test_damaged_models_are_exit_code_3(gacer, conv, tmp_path):
+    content = conv.read_bytes()
+    for length in (1, len(content) // 2, len(content) - 1):
+        (tmp_path / "cut.onnx").write_bytes(content[:length])
+        assert "cut.onnx" in message_of(gacer("run", "cut.onnx", *QUICK, code=MODEL))
+    (tmp_path / "cut.onnx").write_bytes(b"")
+    assert "cut.onnx" in message_of(gacer("check", "cut.onnx", code=MODEL))
+
+
+def test_a_missing_model_is_named(gacer):
+    assert "nowhere/gone.onnx" in message_of(gacer("run", "nowhere/gone.onnx", *QUICK, code=IO))
+
+
+def test_unknown_operators_are_exit_code_4_and_all_listed(gacer, tmp_path):
+    info = helper.make_tensor_value_info
+    nodes = [helper.make_node("Frobnicate", ["x"], ["a"], name="first"), helper.make_node("Wibble", ["a"], ["y"], name="second")]
+    graph = helper.make_graph(nodes, "odd", [info("x", TensorProto.FLOAT, [1, 4])], [info("y", TensorProto.FLOAT, [1, 4])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "odd.onnx")
+    said = message_of(gacer("run", "odd.onnx", *QUICK, code=UNSUPPORTED))
+    assert "Frobnicate" in said and "Wibble" in said
+    checked = gacer("check", "odd.onnx", code=UNSUPPORTED)
+    assert "Frobnicate" in checked.stdout and "Wibble" in checked.stdout
+
+
+def test_a_memory_limit_is_exit_code_5(gacer, conv):
+    said = message_of(gacer("run", f"{conv}@64,memory=1000", *QUICK, code=MEMORY))
+    assert "1000" in said or "1,000" in said
+
+
+def test_a_missing_device_is_exit_code_6(gacer, conv):
+    if os.path.exists("/dev/nvidia0"):
+        pytest.skip("this machine has a GPU")
+    message_of(gacer("run", conv, "--device", "cuda:7", *QUICK, code=DEVICE))
+
+
+def test_a_cache_that_cannot_be_made_is_named(gacer, conv, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    said = message_of(gacer("profile", conv, env={"XDG_CACHE_HOME": str(tmp_path / "file/cache")}, code=IO))
+    assert str(tmp_path / "file") in said
+    said = message_of(gacer("profile", conv, "--db", tmp_path / "file/rows.db", code=IO))
+    assert str(tmp_path / "file") in said
+
+
+def test_a_corrupt_cache_is_put_aside(gacer, conv, tmp_path):
+    (tmp_path / "rows.db").write_bytes(b"this is no database, but it is long enough to look at" * 40)
+    gacer("run", conv, "--db", "rows.db", *QUICK)
+    assert any("corrupt" in path.name for path in tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said(gacer, conv, tmp_path):
+    said = message_of(gacer("run", conv, "--json", "/dev/full", *QUICK, code=IO))
+    assert "/dev/full" in said and "space" in said
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([gacer.path, "zoo"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode == IO and "standard output" in result.stderr
+
+
+def test_a_full_disk_leaves_no_partial_file(gacer, conv, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", small], capture_output=True).returncode != 0:
+        pytest.skip("mounting a small file system needs more rights")
+    try:
+        (small / "report.html").write_text("old")
+        message_of(gacer("run", conv, "--html", small / "report.html", *QUICK, code=IO))
+        assert (small / "report.html").read_text() == "old"
+        assert [path.name for path in small.iterdir()] == ["report.html"]
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_results_replace_a_file_whole(gacer, conv, tmp_path):
+    (tmp_path / "report.json").write_text("old")
+    gacer("run", conv, "--json", "report.json", *QUICK)
+    assert (tmp_path / "report.json").read_text().startswith("{")
+    assert not [path for path in tmp_path.iterdir() if ".tmp" in path.name]

@@ -1,0 +1,86 @@
+"""Saved plans: replayed in another process as they were, refused when they are not what they claim to be."""
+
+import copy
+import json
+import re
+
+import pytest
+
+QUICK = ("--time", "100ms", "--rounds", "3")
+SEARCH = ("--evaluations", "200", "--measurements", "4")
+PLAN = 3
+
+
+@pytest.fixture
+def plan(gacer, conv, dense, tmp_path):
+    gacer("plan", f"{conv}@4", f"{dense}@4", "--policy", "gacer", "--save-plan", "plan.json", *SEARCH)
+    return json.loads((tmp_path / "plan.json").read_text())
+
+
+def refuse(gacer, plan, folder, *models):
+    (folder / "edited.json").write_text(json.dumps(plan))
+    said = gacer("run", "--plan", "edited.json", "--no-guard", *models, *QUICK, code=PLAN).stderr
+    assert said.count("gacer: ") == 1 and "internal" not in said, said
+    return said
+
+
+def steps_of(plan):
+    return [step for lane in plan["lanes"] for step in lane["steps"]]
+
+
+def test_a_replay_runs_the_same_plan(gacer, conv, dense, tmp_path):
+    models = (f"{conv}@4", f"{dense}@4")
+    gacer("run", *models, "--policy", "gacer", "--save-plan", "plan.json", "--json", "first.json", *SEARCH, *QUICK)
+    gacer("run", "--plan", "plan.json", *models, "--no-guard", "--save-plan", "again.json", "--json", "second.json", *QUICK)
+    first, again = (json.loads((tmp_path / name).read_text()) for name in ("plan.json", "again.json"))
+    assert first["lanes"] == again["lanes"] and first["sync_points"] == again["sync_points"]
+    launches = [json.loads((tmp_path / name).read_text()) for name in ("first.json", "second.json")]
+    of_plan = lambda report: [p["launches"] for p in report["policies"] if p["name"] == first["policy"]]
+    assert of_plan(launches[0]) == of_plan(launches[1]) != []
+    assert launches[1]["policies"][0]["outputs_match"] is True
+
+
+def test_a_replay_needs_no_profile(gacer, conv, dense, plan, tmp_path):
+    gacer("run", "--plan", "plan.json", f"{conv}@4", f"{dense}@4", "--no-guard", "--db", "fresh.db", *QUICK)
+
+
+def test_explain_reads_well(gacer, conv, dense, plan, tmp_path):
+    said = gacer("explain", "plan.json", f"{conv}@4", f"{dense}@4").stdout
+    assert "conv" in said and "dense" in said
+    assert re.search(r"\d ms", said)
+
+
+def test_another_models_plan_is_refused(gacer, conv, dense, plan, tmp_path):
+    said = refuse(gacer, plan, tmp_path, f"{dense}@4", f"{conv}@4")
+    assert "conv" in said or "dense" in said
+    refuse(gacer, plan, tmp_path, f"{conv}@4")
+    refuse(gacer, plan, tmp_path, f"{conv}@2", f"{dense}@4")
+
+
+def test_another_devices_plan_is_refused(gacer, conv, dense, plan, tmp_path):
+    plan["device_id"] = "cuda/Some other device"
+    assert "Some other device" in refuse(gacer, plan, tmp_path, f"{conv}@4", f"{dense}@4")
+
+
+def test_edited_plans_are_refused(gacer, conv, dense, plan, tmp_path):
+    models = (f"{conv}@4", f"{dense}@4")
+
+    def edited(change):
+        other = copy.deepcopy(plan)
+        change(other)
+        return refuse(gacer, other, tmp_path, *models)
+
+    def set_variant(other):
+        steps_of(other)[0]["variant"] = "nobody/1.0/knows=this"
+
+    assert "nobody/1.0/knows=this" in edited(set_variant)
+    edited(lambda other: other["lanes"][0]["steps"].pop())
+    edited(lambda other: other["lanes"][0]["steps"].append(other["lanes"][0]["steps"][0]))
+    edited(lambda other: other["lanes"][0]["steps"].reverse())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"policy": 7}', "null", '{"lanes": "many"}', "\x00\xff"])
+def test_garbage_is_refused(gacer, conv, tmp_path, text):
+    (tmp_path / "plan.json").write_text(text, encoding="latin-1")
+    said = gacer("run", "--plan", "plan.json", conv, *QUICK, code=PLAN).stderr
+    assert "plan.json" in said and said.count("gacer: ") == 1
