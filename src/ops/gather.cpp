@@ -151,6 +151,50 @@ void evaluate_nd(const EvalContext& context) {
   }
 }
 
+/// Whether the first number of every index tuple is the tuple's own position on axis `axis`.
+bool counts_positions(const Tensor& tensor, int axis) {
+  const Shape& shape = tensor.shape();
+  const std::vector<std::int64_t> indices = ints_of(tensor);
+  const std::int64_t depth = shape[shape.rank() - 1];
+  const std::int64_t per_position = product(shape, axis + 1, shape.rank() - 1);
+  const std::int64_t num_tuples = product(shape, 0, shape.rank() - 1);
+  for (std::int64_t i = 0; i < num_tuples; ++i)
+    if (indices[static_cast<std::size_t>(i * depth)] != i / per_position % shape[axis])
+      return false;
+  return true;
+}
+
+/// Exporters spell "from the same item" as tuples that begin with the item's number; as one more
+/// of `batch_dims` it can be split along the batch.
+void import_nd(ImportContext& context) {
+  Graph& graph = context.graph;
+  Node& node = context.node;
+  if (node.inputs.size() != 2 || !graph.is_constant(node.inputs[1])) return;
+  const ValueId indices = node.inputs[1];
+  const Tensor tensor = *graph.value(indices).constant;
+  const Shape& shape = tensor.shape();
+  const Shape data = graph.value(node.inputs[0]).shape;
+  const auto shared = static_cast<int>(node.attributes.get_int("batch_dims", 0));
+  if (shared < 0 || shared + 1 >= shape.rank() || shared >= data.rank() ||
+      shape[shape.rank() - 1] < 2 || shape[shared] != data[shared] || !is_integer(tensor.dtype()) ||
+      !counts_positions(tensor, shared))
+    return;
+  const auto number = [&](const char* what, std::int64_t value) {
+    return graph.add_constant(node.name + what, Tensor::from<std::int64_t>({1}, {value}));
+  };
+  Node slice;
+  slice.op = "Slice";
+  slice.name = node.name + ":own";
+  slice.inputs = {indices, number(":start", 1), number(":end", shape[shape.rank() - 1]),
+                  number(":axis", shape.rank() - 1)};
+  Value rest;
+  rest.name = slice.name;
+  node.inputs[1] = graph.add_value(std::move(rest));
+  slice.outputs = {node.inputs[1]};
+  node.attributes.set("batch_dims", std::int64_t{shared} + 1);
+  infer_node(graph, graph.add_node(std::move(slice)));
+}
+
 SplitResult split_nd(const SplitContext& context) {
   const Shape& tuples = context.shape(1);
   const int shared = static_cast<int>(context.node.attributes.get_int("batch_dims", 0));
@@ -188,8 +232,11 @@ const OpDef& op_gather_elements() {
 }
 
 const OpDef& op_gather_nd() {
-  static const OpDef kDef{
-      .name = "GatherND", .infer = infer_nd, .evaluate = evaluate_nd, .split = split_nd};
+  static const OpDef kDef{.name = "GatherND",
+                          .infer = infer_nd,
+                          .evaluate = evaluate_nd,
+                          .split = split_nd,
+                          .import = import_nd};
   return kDef;
 }
 
