@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/error.h"
+
 namespace gacer {
 
 Session::Session(SearchContext& context, std::string policy)
@@ -25,9 +27,15 @@ std::optional<Session::Rated> Session::rate(const Draft& draft) {
     ++evaluations_;  // a rejected candidate is work too: searches must end
     return std::nullopt;
   }
-  const std::optional<double> ms = evaluate(*plan);
-  if (!ms) return std::nullopt;
-  return Rated{*std::move(plan), *ms};
+  try {
+    const std::optional<double> ms = evaluate(*plan);
+    if (!ms) return std::nullopt;
+    return Rated{*std::move(plan), *ms};
+  } catch (const Error& e) {
+    // Sync points drawn by a search may close a cycle.
+    if (e.kind() != ErrorKind::kPlan) throw;
+    return std::nullopt;
+  }
 }
 
 std::optional<double> Session::measure(const Plan& plan) {

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "search/knobs.h"
+#include "search/moves.h"
+#include "search/pool.h"
+#include "search/session.h"
+
+namespace gacer {
+
+/// Coordinate descent from one draft: variants by signature, tenant and run of nodes; budgets and
+/// priorities of tenants and runs; barriers (pairs of pointers into two tenants) moved along them;
+/// chunks of runs. Then random moves with restarts from the best.
+class Improver {
+ public:
+  Improver(Session& session, const Knobs& knobs, Pool& pool, Candidate start);
+
+  /// Until nothing helps or the session may not evaluate.
+  void run();
+  /// One random change of a draft by an enabled knob; false when it did not apply.
+  bool mutate(Draft& draft);
+
+  const Candidate& best() const { return best_; }
+
+ private:
+  using Change = std::function<bool(Draft&)>;
+
+  bool attempt(const Change& change);
+  bool descend_variants();
+  bool descend_budgets();
+  bool descend_priorities();
+  bool descend_syncs();
+  bool descend_chunks();
+  void wander();
+
+  bool mutate_budget(const NodeRun& run, Draft& draft);
+  bool mutate_sync(Draft& draft);
+  std::vector<Budget> budgets() const;
+  std::vector<NodeRun> runs(int tenant) const;
+  NodeRun whole(int tenant) const { return {tenant, 0, moves_.num_nodes(tenant)}; }
+  int num_tenants() const { return static_cast<int>(session_.problem().tenants.size()); }
+  int draw(int low, int high) {
+    return low + static_cast<int>(random_() % static_cast<std::uint64_t>(high - low + 1));
+  }
+
+  Session& session_;
+  Knobs knobs_;
+  Pool& pool_;
+  Candidate best_;
+  Moves moves_;
+  std::mt19937_64 random_;
+};
+
+}  // namespace gacer

@@ -1,0 +1,150 @@
+#include <algorithm>
+#include <atomic>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "cost/model.h"
+#include "plan/verify.h"
+#include "search/search.h"
+#include "tests/support/synthetic.h"
+
+namespace gacer {
+namespace {
+
+struct Made {
+  Plan plan;
+  double ms = 0;
+};
+
+Made make(const test::Synthetic& synthetic, std::string_view policy, std::int64_t evaluations,
+          std::uint64_t seed = 1, Evaluator* device = nullptr) {
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  SearchContext context{synthetic.problem, synthetic.rows, model};
+  context.limits.evaluations = evaluations;
+  context.limits.measurements = 12;
+  context.seed = seed;
+  context.device = device;
+  Made made{find_policy(policy).make(context), 0};
+  const Result<double> ms = model.evaluate(made.plan);
+  EXPECT_TRUE(ms.ok()) << ms.reason();
+  made.ms = ms.ok() ? *ms : 1e300;
+  return made;
+}
+
+double best_simple(const test::Synthetic& synthetic) {
+  return std::min({make(synthetic, "sequential", 500).ms, make(synthetic, "streams", 500).ms,
+                   make(synthetic, "partition", 500).ms});
+}
+
+class Policies : public testing::TestWithParam<std::uint64_t> {};
+
+TEST_P(Policies, MakeLegalPlansOfTheirNameWithinTheirLimits) {
+  const auto synthetic = test::make_random_synthetic(GetParam());
+  for (const Policy* policy : all_policies()) {
+    SCOPED_TRACE(policy->name);
+    const Made made = make(synthetic, policy->name, 150);
+    EXPECT_NO_THROW(verify_plan(synthetic.problem, made.plan));
+    EXPECT_EQ(made.plan.policy, policy->name);
+    EXPECT_TRUE(made.plan.notes.contains("predicted_ms"));
+    EXPECT_EQ(parse_plan(to_json(made.plan)), made.plan);
+  }
+}
+
+TEST_P(Policies, AreDeterministic) {
+  const auto synthetic = test::make_random_synthetic(GetParam());
+  for (const Policy* policy : all_policies()) {
+    SCOPED_TRACE(policy->name);
+    EXPECT_EQ(make(synthetic, policy->name, 100, 7).plan,
+              make(synthetic, policy->name, 100, 7).plan);
+  }
+}
+
+TEST_P(Policies, RegulatedOnesAreNeverWorseThanTheBestSimpleByTheModel) {
+  const auto synthetic = test::make_random_synthetic(GetParam());
+  const double simple = best_simple(synthetic);
+  for (const char* policy :
+       {"gacer", "spatial", "temporal", "chunks", "variants", "budgets", "priorities", "syncs"}) {
+    EXPECT_LE(make(synthetic, policy, 600).ms, simple * (1 + 1e-9)) << policy;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, Policies, testing::Range<std::uint64_t>(1, 25));
+
+TEST(Policy, UnknownNameIsRefusedNamingTheKnownOnes) {
+  try {
+    find_policy("fastest");
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kUsage);
+    EXPECT_NE(e.message().find("sequential"), std::string::npos) << e.message();
+  }
+}
+
+TEST(Policy, NodesWithoutRowsAreNamed) {
+  auto synthetic = test::make_random_synthetic(2);
+  synthetic.problem.tenants[0].nodes[0].signature = "unheard of";
+  synthetic.problem.tenants[0].identity.node_signatures[0] = "unheard of";
+  for (const Policy* policy : all_policies()) {
+    try {
+      make(synthetic, policy->name, 50);
+      FAIL() << policy->name;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kUnsupported);
+      EXPECT_NE(e.message().find("y0"), std::string::npos) << e.message();
+    }
+  }
+}
+
+TEST(Sequential, RunsTenantsOneAfterTheOther) {
+  const auto synthetic = test::make_synthetic(
+      test::synthetic_device("cpu", 2),
+      {{.nodes = 5, .seed = 1}, {.nodes = 4, .seed = 2, .repeat = 2}, {.nodes = 3, .seed = 3}});
+  const Made made = make(synthetic, "sequential", 10);
+  const auto line = simulate(synthetic.problem, synthetic.rows, made.plan);
+  ASSERT_TRUE(line.ok());
+  double end[3] = {0, 0, 0};
+  double begin[3] = {1e9, 1e9, 1e9};
+  for (const ModelStep& step : line->steps) {
+    const int tenant = made.plan.step(step.step).tenant;
+    begin[tenant] = std::min(begin[tenant], step.begin_ms);
+    end[tenant] = std::max(end[tenant], step.end_ms);
+  }
+  EXPECT_LE(end[0], begin[1] + 1e-9);
+  EXPECT_LE(end[1], begin[2] + 1e-9);
+}
+
+TEST(Partition, FindsTheObviousSplitOfTwoEqualTenants) {
+  const auto synthetic = test::make_synthetic(test::synthetic_device("cpu", 2),
+                                              {{.nodes = 20, .seed = 4}, {.nodes = 20, .seed = 4}});
+  const Made made = make(synthetic, "partition", 500);
+  EXPECT_LT(made.ms, make(synthetic, "sequential", 10).ms);
+}
+
+/// A device on which free-running programs are twice as fast as the model says.
+class Biased final : public Evaluator {
+ public:
+  explicit Biased(Evaluator& model) : model_(model) {}
+  Result<double> evaluate(const Plan& plan) override {
+    ++calls;
+    const Result<double> ms = model_.evaluate(plan);
+    if (!ms || plan.mode == LaunchMode::kMerged) return ms;
+    return *ms / 2;
+  }
+  int calls = 0;
+
+ private:
+  Evaluator& model_;
+};
+
+TEST(Streams, TakesTheLaunchModeThatTheDevicePrefers) {
+  const auto synthetic = test::make_random_synthetic(8);
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  Biased device(model);
+  EXPECT_EQ(make(synthetic, "streams", 100, 1, &device).plan.mode, LaunchMode::kFreeRunning);
+  EXPECT_GT(device.calls, 1);
+}
+
+}  // namespace
+}  // namespace gacer
