@@ -71,7 +71,7 @@ Graph build(std::int64_t batch, std::uint64_t seed) {
   const ValueId words =
       net.parameter("transformer.wte.weight", {kVocabulary, kSizes.width}, {0, 0.1});
   const ValueId places =
-      net.parameter("transformer.wpe.weight", {kContext, kSizes.width}, {0, 0.05});
+      net.parameter("transformer.wpe.weight", {kContext, kSizes.width}, {0, 0.08});
   std::vector<std::int64_t> positions(static_cast<std::size_t>(kSizes.tokens));
   std::iota(positions.begin(), positions.end(), 0);
   const ValueId position_ids = net.constant(

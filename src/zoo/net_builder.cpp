@@ -170,7 +170,10 @@ ValueId NetBuilder::linear(const std::string& name, ValueId x, std::int64_t feat
 }
 
 ValueId NetBuilder::max_pool(const std::string& name, ValueId x, Window window) {
-  return op("MaxPool", name, {x}, window_attributes(window));
+  const ValueId y = op("MaxPool", name, {x}, window_attributes(window));
+  // Of 4 or 9 correlated, rectified neighbours: measured, not derived.
+  set_mean_square(y, (window.kernel > 2 ? 3 : 2) * mean_square(x));
+  return y;
 }
 
 ValueId NetBuilder::average_pool(const std::string& name, ValueId x, Window window) {

@@ -29,14 +29,22 @@ ValueId shortcut(NetBuilder& net, const std::string& name, ValueId x, std::int64
                  {.kernel = 1, .stride = stride});
 }
 
+// What comes down an identity shortcut is positive, so the relu after the addition keeps it whole
+// and cuts the branch alone.
+ValueId join(NetBuilder& net, const std::string& name, ValueId branch, ValueId x, ValueId kept) {
+  const ValueId sum = net.add(name + ".add", branch, kept);
+  const ValueId y = net.relu(name + ".relu", sum);
+  if (kept == x) net.set_mean_square(y, net.mean_square(x) + net.mean_square(branch) / 2);
+  return y;
+}
+
 ValueId basic_block(NetBuilder& net, const std::string& name, ValueId x, std::int64_t width,
                     std::int64_t stride) {
   ValueId y = conv_bn(net, name + ".conv1", name + ".bn1", x, width,
                       {.kernel = 3, .stride = stride, .pad = 1});
   y = net.relu(name + ".relu1", y);
   y = conv_bn(net, name + ".conv2", name + ".bn2", y, width, {.kernel = 3, .pad = 1}, kBranchScale);
-  y = net.add(name + ".add", y, shortcut(net, name, x, width, stride));
-  return net.relu(name + ".relu", y);
+  return join(net, name, y, x, shortcut(net, name, x, width, stride));
 }
 
 // v1.5: the stride is in the 3x3 convolution.
@@ -48,8 +56,7 @@ ValueId bottleneck(NetBuilder& net, const std::string& name, ValueId x, std::int
               {.kernel = 3, .stride = stride, .pad = 1});
   y = net.relu(name + ".relu2", y);
   y = conv_bn(net, name + ".conv3", name + ".bn3", y, 4 * width, {}, kBranchScale);
-  y = net.add(name + ".add", y, shortcut(net, name, x, 4 * width, stride));
-  return net.relu(name + ".relu", y);
+  return join(net, name, y, x, shortcut(net, name, x, 4 * width, stride));
 }
 
 Graph build(std::string_view model, const Depths& depths, std::int64_t batch, std::uint64_t seed) {
