@@ -58,8 +58,7 @@ void import_node(ImportContext& context) {
   if (context.opset >= 13) return;
   Graph& graph = context.graph;
   Node& node = context.node;
-  const Value& x = graph.value(node.inputs[0]);
-  const Shape shape = x.shape;
+  const Shape shape = graph.value(node.inputs[0]).shape;
   const int rank = shape.rank();
   const int axis = normalize_axis(node.attributes.get_int("axis", 1), rank);
   int long_axis = rank - 1;

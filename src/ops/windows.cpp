@@ -92,8 +92,11 @@ void resolve_output(const Node& node, Windows& windows, bool ceil_mode) {
            "a window of {} does not fit on spatial axis {} of size {} with pads {} and {}", reach,
            axis, in, windows.pads_begin[axis], windows.pads_end[axis]);
     std::int64_t out = room / stride + 1;
-    // A last, partial window counts only if it begins before the padding at the end.
-    if (ceil_mode && room % stride != 0 && out * stride < in + windows.pads_begin[axis]) ++out;
+    if (ceil_mode) {
+      out = (room + stride - 1) / stride + 1;
+      // A window that begins in the padding at the end does not count.
+      if ((out - 1) * stride >= in + windows.pads_begin[axis]) --out;
+    }
     windows.out.push_back(out);
   }
 }
