@@ -31,8 +31,12 @@ bool contains_axis(const std::vector<int>& axes, int axis) {
   return std::find(axes.begin(), axes.end(), axis) != axes.end();
 }
 
+/// The largest and the smallest of booleans are "any" and "all".
+bool takes_bool(const Node& node) { return node.op == "ReduceMax" || node.op == "ReduceMin"; }
+
 std::vector<OutputType> infer(const InferContext& context) {
-  check_type(context, 0, TypeSet::kNumeric);
+  if (context.dtype(0) != DType::kBool || !takes_bool(context.node()))
+    check_type(context, 0, TypeSet::kNumeric);
   const std::vector<int> axes = constant_axes(context);
   const bool keeps = context.node().attributes.get_int("keepdims", 1) != 0;
   std::vector<std::int64_t> dims;
@@ -312,10 +316,21 @@ std::pair<TensorView, AxisView> arrange(const EvalContext& context, Tensor& stor
   return {copy, view};
 }
 
+/// Booleans are bytes of 0 and 1; the smallest of none is true.
+template <typename R>
+void evaluate_bool(const TensorView& x, const AxisView& view, const EvalContext& context) {
+  auto* y = reinterpret_cast<std::uint8_t*>(context.outputs[0].data);
+  reduce_view<R>(reinterpret_cast<const std::uint8_t*>(x.data), y, view, context.team);
+  for (std::int64_t i = 0; i < context.outputs[0].num_elements(); ++i) y[i] = y[i] != 0 ? 1 : 0;
+}
+
 template <typename R>
 void evaluate(const EvalContext& context) {
   Tensor storage;
   const auto [x, view] = arrange(context, storage);
+  if constexpr (std::is_base_of_v<MaxReducer, R>) {
+    if (x.dtype == DType::kBool) return evaluate_bool<R>(x, view, context);
+  }
   dispatch_in<TypeSet::kNumeric>(x.dtype, context.node, [&, &x = x, &view = view](auto tag) {
     using T = decltype(tag);
     const auto* from = reinterpret_cast<const T*>(x.data);
