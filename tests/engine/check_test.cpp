@@ -71,7 +71,7 @@ TEST(Check, EveryRemovedDataEdgeShows) {
   std::mt19937 random(5);
   int removed = 0;
   for (int trial = 0; trial < 3; ++trial) {
-    const auto compiled = net.core.compile(testing::make_random_plan(net.core.problem(), random));
+    const auto compiled = net.core.compile(testing::make_random_plan(net.core, random));
     ASSERT_TRUE(check_all_orders(net.core.checker(), compiled->steps(), *compiled).outputs_match);
     for (std::size_t after = 0; after < compiled->steps().size(); ++after) {
       for (const int before : compiled->steps()[after].waits_for) {
@@ -109,7 +109,7 @@ TEST(Check, EveryRemovedLaunchShows) {
 TEST(Check, AdversarialOrdersRespectEveryEdge) {
   Net net;
   std::mt19937 random(8);
-  const auto compiled = net.core.compile(testing::make_random_plan(net.core.problem(), random));
+  const auto compiled = net.core.compile(testing::make_random_plan(net.core, random));
   // A capture may occur once only for a step to be found by it; whole plans repeat none.
   for (const int lane : {0, 1, 2, 77}) {
     const auto order = make_adversarial_order(compiled->steps(), lane);

@@ -43,7 +43,7 @@ TEST(Compile, AnyLegalPlanComputesWhatTheBaselineDoes) {
     const auto core = make_core(1 + static_cast<int>(seed % 3), 100 * seed,
                                 1 + static_cast<int>(seed) * 2 % 5, 1 + static_cast<int>(seed % 2));
     for (int trial = 0; trial < 4; ++trial) {
-      const Plan plan = testing::make_random_plan(core->problem(), random);
+      const Plan plan = testing::make_random_plan(*core, random);
       const auto compiled = core->compile(plan);
       const CheckResult result = core->checker().check(*compiled);
       EXPECT_TRUE(result.outputs_match) << result.worst << ", seed " << seed;
@@ -73,7 +73,7 @@ TEST(Compile, FreeRunningTenantsMayNotWaitForEachOther) {
 TEST(Compile, ASavedPlanReplaysInANewEngineWithoutAProfile) {
   std::mt19937 random(3);
   const auto first = make_core(2, 50, 4);
-  const Plan plan = testing::make_random_plan(first->problem(), random);
+  const Plan plan = testing::make_random_plan(*first, random);
   const auto compiled = first->compile(plan);
   const RoundInputs inputs = make_random_inputs(first->tenants(), 1);
   upload_inputs(first->device(), first->tenants(), inputs);

@@ -32,6 +32,18 @@ std::vector<Chunk> cut(const ProblemNode& node, std::mt19937& random) {
   return chunks;
 }
 
+std::string pick_variant(EngineCore& core, const Step& step, int width, std::mt19937& random) {
+  const PlacedTenant& tenant = *core.tenants()[static_cast<std::size_t>(step.tenant)];
+  const KernelCall call = make_call(tenant.graph(), step.node, tenant.precision,
+                                    tenant.chunk_range(step.node, step.chunk));
+  std::vector<std::string> keys;
+  for (const KernelImpl* impl : core.device().kernels())
+    if (impl->supports(call))
+      for (std::string& key : impl->variants(call, width)) keys.push_back(std::move(key));
+  require(!keys.empty(), "no variant of node {} at width {}", step.node, width);
+  return keys[static_cast<std::size_t>(below(random, keys.size()))];
+}
+
 }  // namespace
 
 EngineOptions plain_options(const std::string& device_options) {
@@ -50,12 +62,12 @@ TenantSpec named_spec(const std::string& name, std::int64_t batch) {
   return spec;
 }
 
-Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes) {
-  constexpr std::int64_t kChannels = 4;
+Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes,
+                      std::int64_t channels) {
   std::mt19937 random(static_cast<std::mt19937::result_type>(seed));
   NetBuilder net("random" + std::to_string(seed), batch, seed);
   // All of one shape, so that any two can meet.
-  std::vector<ValueId> values{net.input("x", DType::kF32, Shape{kChannels, 8, 8})};
+  std::vector<ValueId> values{net.input("x", DType::kF32, Shape{channels, 8, 8})};
   const auto pick = [&] {
     const auto recent = std::min<std::size_t>(values.size(), 4);
     return values[values.size() - 1 - static_cast<std::size_t>(below(random, recent))];
@@ -65,7 +77,7 @@ Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes) {
     switch (below(random, 7)) {
       case 0:
       case 1:
-        values.push_back(net.conv(name, pick(), kChannels, {3, 1, 1, 1}, true));
+        values.push_back(net.conv(name, pick(), channels, {3, 1, 1, 1}, true));
         break;
       case 2:
         values.push_back(net.relu(name, pick()));
@@ -78,7 +90,7 @@ Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes) {
         break;
       case 5: {
         const ValueId both = net.op("Concat", name, {pick(), pick()}, attrs({{"axis", 1}}));
-        values.push_back(net.conv(name + "c", both, kChannels, {1, 1, 0, 1}, true));
+        values.push_back(net.conv(name + "c", both, channels, {1, 1, 0, 1}, true));
         break;
       }
       default:
@@ -90,7 +102,8 @@ Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes) {
   return net.finish({{"y", values.back()}, {"z", z}});
 }
 
-Plan make_random_plan(const Problem& problem, std::mt19937& random) {
+Plan make_random_plan(EngineCore& core, std::mt19937& random) {
+  const Problem& problem = core.problem();
   Plan plan;
   plan.policy = "random";
   plan.device_id = problem.device.profile_id();
@@ -128,7 +141,7 @@ Plan make_random_plan(const Problem& problem, std::mt19937& random) {
       const int begin =
           below(random, static_cast<std::size_t>(problem.device.num_groups - width + 1));
       step.budget = {begin, begin + width};
-      step.variant = fmt::format("plain/threads={}", width);
+      step.variant = pick_variant(core, step, width, random);
       step.priority = below(random, 3);
       const int lane = lanes[static_cast<std::size_t>(below(random, lanes.size()))];
       auto& steps = plan.lanes[static_cast<std::size_t>(lane)].steps;

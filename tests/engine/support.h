@@ -19,11 +19,12 @@ EngineOptions plain_options(const std::string& device_options = "impl=plain");
 TenantSpec named_spec(const std::string& name, std::int64_t batch = 1);
 
 /// A net of convolutions, activations, sums, products, concatenations and pooling, with branches;
-/// equal seeds give equal nets. Input "x" [batch, 4, 8, 8], outputs "y" and "z".
-Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes = 12);
+/// equal seeds give equal nets. Input "x" [batch, channels, 8, 8], outputs "y" and "z".
+Graph make_random_net(std::uint64_t seed, std::int64_t batch, int num_nodes = 12,
+                      std::int64_t channels = 4);
 
 /// A plan that is legal and otherwise arbitrary: nodes cut at random, one to three lanes a tenant,
-/// random budgets, priorities and sync points between tenants.
-Plan make_random_plan(const Problem& problem, std::mt19937& random);
+/// random variants, budgets, priorities and sync points between tenants.
+Plan make_random_plan(EngineCore& core, std::mt19937& random);
 
 }  // namespace gacer::testing
