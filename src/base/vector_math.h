@@ -116,5 +116,22 @@ GACER_ALWAYS_INLINE float erf(float x) {
   return select(magnitude < 1.0f, p * x, copy_sign(far, x));
 }
 
+/// log(1 + x) for x in [0, 1]: 2 atanh(s) with s = x / (2 + x), as s p(s^2).
+GACER_ALWAYS_INLINE float log1p_unit(float x) {
+  const float s = x / (2.0f + x);
+  const float z = s * s;
+  float p = 0.281782994f;
+  p = p * z + 0.279606106f;
+  p = p * z + 0.400249097f;
+  p = p * z + 0.666663147f;
+  p = p * z + 2.00000001f;
+  return p * s;
+}
+
+/// log(1 + e^x).
+GACER_ALWAYS_INLINE float softplus(float x) {
+  return select(x < 0.0f, 0.0f, x) + log1p_unit(exp(-absolute(x)));
+}
+
 }  // namespace vector_math
 }  // namespace gacer

@@ -101,16 +101,13 @@ struct ThresholdedRelu {
   }
 };
 
-/// log(1 + e^x) without overflow.
-template <typename T>
-T softplus(T x) {
-  return (x > T{0} ? x : T{0}) + std::log1p(std::exp(-std::fabs(x)));
-}
+GACER_ALWAYS_INLINE float softplus(float x) { return vm::softplus(x); }
+double softplus(double x) { return (x > 0 ? x : 0.0) + std::log1p(std::exp(-std::fabs(x))); }
 
 struct Softplus {
   static constexpr TypeSet kTypes = TypeSet::kFloat;
   template <typename T>
-  T operator()(T x) const {
+  GACER_ALWAYS_INLINE T operator()(T x) const {
     return softplus(x);
   }
 };
@@ -125,10 +122,8 @@ struct Softsign {
 
 struct Mish {
   static constexpr TypeSet kTypes = TypeSet::kFloat;
-  template <typename T>
-  T operator()(T x) const {
-    return x * std::tanh(softplus(x));
-  }
+  GACER_ALWAYS_INLINE float operator()(float x) const { return x * vm::tanh(vm::softplus(x)); }
+  double operator()(double x) const { return x * std::tanh(softplus(x)); }
 };
 
 struct PreluFunctor {

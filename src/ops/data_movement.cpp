@@ -9,7 +9,8 @@ namespace gacer {
 namespace {
 
 constexpr std::int64_t kGrainBytes = 1 << 16;  // a team member moves at least this much
-constexpr std::int64_t kTile = 16;             // elements: a cache line of f32
+constexpr std::int64_t kTileRows = 64;  // of a transposition: a few cache lines of each source row
+constexpr std::int64_t kTileColumns = 16;
 
 struct Bits128 {
   std::uint64_t words[2];
@@ -205,21 +206,35 @@ GACER_TARGET_AVX2 std::int64_t transpose_blocks(const std::uint32_t* from, std::
 
 /// to[row * to_stride + column] = from[column * from_stride + row].
 template <typename T>
-void transpose_rows(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride,
-                    std::int64_t rows, std::int64_t columns) {
-  std::int64_t done = 0;
-#if defined(__x86_64__)
-  if constexpr (std::is_same_v<T, std::uint32_t>) {
-    if (rows % 8 == 0 && has_avx2())
-      done = transpose_blocks(from, from_stride, to, to_stride, rows, columns);
-  }
-#endif
-  for (; done < columns; done += kTile) {
-    const std::int64_t end = std::min(done + kTile, columns);
+void transpose_plain(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride,
+                     std::int64_t rows, std::int64_t columns) {
+  for (std::int64_t first = 0; first < columns; first += kTileColumns) {
+    const std::int64_t end = std::min(first + kTileColumns, columns);
     for (std::int64_t row = 0; row < rows; ++row)
-      for (std::int64_t column = done; column < end; ++column)
+      for (std::int64_t column = first; column < end; ++column)
         to[row * to_stride + column] = from[column * from_stride + row];
   }
+}
+
+/// The same, in vector registers as far as whole blocks go.
+template <typename T>
+void transpose_rows(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride,
+                    std::int64_t rows, std::int64_t columns) {
+#if defined(__x86_64__)
+  if constexpr (std::is_same_v<T, std::uint32_t>) {
+    const std::int64_t block_rows = rows / 8 * 8;
+    if (block_rows > 0 && columns >= 8 && has_avx2()) {
+      const std::int64_t done =
+          transpose_blocks(from, from_stride, to, to_stride, block_rows, columns);
+      transpose_plain(from + done * from_stride, from_stride, to + done, to_stride, block_rows,
+                      columns - done);
+      from += block_rows;
+      to += block_rows * to_stride;
+      rows -= block_rows;
+    }
+  }
+#endif
+  transpose_plain(from, from_stride, to, to_stride, rows, columns);
 }
 
 /// `axis` is the source's innermost axis, the last one the target's.
@@ -230,19 +245,19 @@ void copy_transposed(const StridedCopy& copy, std::size_t axis, Team& team) {
   const auto* from = reinterpret_cast<const T*>(copy.from);
   auto* to = reinterpret_cast<T*>(copy.to);
   const std::int64_t rows = copy.dims[axis];
-  const std::int64_t tiles = (rows + kTile - 1) / kTile;
+  const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   const std::int64_t tile_bytes =
-      kTile * copy.dims[last] * static_cast<std::int64_t>(copy.element_bytes);
+      kTileRows * copy.dims[last] * static_cast<std::int64_t>(copy.element_bytes);
   team.parallel_for(OuterWalk::count(copy, outer) * tiles, kGrainBytes / tile_bytes + 1,
                     [&](std::int64_t begin, std::int64_t end) {
                       OuterWalk walk(copy, outer);
                       walk.seek(begin / tiles);
                       for (std::int64_t i = begin; i < end; ++i) {
                         if (i != begin && i % tiles == 0) walk.next();
-                        const std::int64_t row = i % tiles * kTile;
+                        const std::int64_t row = i % tiles * kTileRows;
                         transpose_rows(from + walk.from() + row, copy.from_strides[last],
                                        to + walk.to() + row * copy.to_strides[axis],
-                                       copy.to_strides[axis], std::min(kTile, rows - row),
+                                       copy.to_strides[axis], std::min(kTileRows, rows - row),
                                        copy.dims[last]);
                       }
                     });

@@ -221,13 +221,13 @@ void accumulate_rows(const T* x, std::int64_t rows, std::int64_t stride, A* acc,
 /// One contiguous run, by a few independent partial results.
 template <typename R, typename T, typename A>
 A reduce_run(const T* x, std::int64_t count) {
-  constexpr std::int64_t kLanes = 64;
+  constexpr std::int64_t kLanes = 32;
   std::array<A, kLanes> lanes;
   lanes.fill(R::template initial<A>());
   accumulate_rows<R>(x, count / kLanes, kLanes, lanes.data(), kLanes);
-  A result = R::template initial<A>();
-  if (count >= kLanes)
-    for (A lane : lanes) result = R::combine(result, lane);
+  for (std::size_t half = kLanes / 2; half > 0; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) lanes[i] = R::combine(lanes[i], lanes[i + half]);
+  A result = lanes[0];
   for (std::int64_t i = count / kLanes * kLanes; i < count; ++i)
     result = R::combine(result, R::map(static_cast<A>(load(x[i]))));
   return result;

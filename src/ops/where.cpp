@@ -11,14 +11,29 @@ std::vector<OutputType> infer(const InferContext& context) {
   return {{context.dtype(1), broadcast_inputs(context)}};
 }
 
+/// By masks: branches on data are mispredicted, and would keep the loop from becoming vector code.
 template <bool kMoveX, bool kMoveY, typename Bits>
-void choose(const bool* condition, const Bits* x, const Bits* y, Bits* out, std::int64_t count) {
+GACER_ALWAYS_INLINE void choose_body(const bool* condition, const Bits* x, const Bits* y, Bits* out,
+                                     std::int64_t count) {
 #pragma GCC ivdep
   for (std::int64_t i = 0; i < count; ++i) {
+    const auto mask = static_cast<Bits>(Bits{0} - static_cast<Bits>(condition[i]));
     const Bits yes = x[kMoveX ? i : 0];
     const Bits no = y[kMoveY ? i : 0];
-    out[i] = condition[i] ? yes : no;
+    out[i] = static_cast<Bits>((yes & mask) | (no & static_cast<Bits>(~mask)));
   }
+}
+
+template <bool kMoveX, bool kMoveY, typename Bits>
+GACER_TARGET_AVX2 void choose_avx2(const bool* condition, const Bits* x, const Bits* y, Bits* out,
+                                   std::int64_t count) {
+  choose_body<kMoveX, kMoveY>(condition, x, y, out, count);
+}
+
+template <bool kMoveX, bool kMoveY, typename Bits>
+void choose(const bool* condition, const Bits* x, const Bits* y, Bits* out, std::int64_t count) {
+  if (has_avx2()) return choose_avx2<kMoveX, kMoveY>(condition, x, y, out, count);
+  choose_body<kMoveX, kMoveY>(condition, x, y, out, count);
 }
 
 /// A row of elements known by their size only.

@@ -91,6 +91,9 @@ TEST(VectorMath, IsWithinOneMillionthRelative) {
     const auto f = static_cast<float>(x);
     const double d = f;
     EXPECT_NEAR(vector_math::exp(f) / std::exp(d), 1, 1e-6) << x;
+    EXPECT_NEAR(vector_math::softplus(f) / (std::max(d, 0.0) + std::log1p(std::exp(-std::fabs(d)))),
+                1, 1e-6)
+        << x;
     EXPECT_NEAR(vector_math::sigmoid(f) * (1 + std::exp(-d)), 1, 1e-6) << x;
     if (x != 0) {
       EXPECT_NEAR(vector_math::tanh(f) / std::tanh(d), 1, 1e-6) << x;
