@@ -1,5 +1,6 @@
 #include "onnx/model_file.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <filesystem>
@@ -40,14 +41,20 @@ void normalize_bools(Tensor& tensor) {
     b = b == std::byte{0} ? std::byte{0} : std::byte{1};
 }
 
+// Copies piece by piece, so that a mapped file and its copy are never both in memory as a whole.
 Tensor copy_raw(DType dtype, const Shape& shape, std::span<const std::byte> raw,
-                const std::string& name) {
+                const std::string& name, const MappedFile* file = nullptr) {
+  constexpr std::size_t kPiece = std::size_t{8} << 20;
   const std::size_t size = checked_bytes(dtype, shape, name);
   if (raw.size() != size)
     fail(ErrorKind::kModel, "tensor '{}' {}{} needs {} bytes, the file holds {}", name,
          to_string(dtype), shape.to_string(), size, raw.size());
   Tensor tensor(dtype, shape);
-  if (size > 0) std::memcpy(tensor.mutable_bytes(), raw.data(), size);
+  for (std::size_t at = 0; at < size; at += kPiece) {
+    const std::span<const std::byte> piece = raw.subspan(at, std::min(kPiece, size - at));
+    std::memcpy(tensor.mutable_bytes() + at, piece.data(), piece.size());
+    if (file != nullptr) file->release(piece);
+  }
   if (dtype == DType::kBool) normalize_bools(tensor);
   return tensor;
 }
@@ -223,9 +230,7 @@ Tensor ModelFile::read_tensor(const onnx::TensorProto& proto) {
     const std::size_t index = parse_count(proto, kDetachedKey, 0);
     if (index >= detached_.size())
       fail(ErrorKind::kModel, "tensor '{}' names bytes {} that do not exist", proto.name(), index);
-    Tensor tensor = copy_raw(dtype, shape, detached_[index], proto.name());
-    if (file_ != nullptr) file_->release(detached_[index]);
-    return tensor;
+    return copy_raw(dtype, shape, detached_[index], proto.name(), file_.get());
   }
   return read_typed(proto, dtype, shape);
 }
