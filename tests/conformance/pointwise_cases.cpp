@@ -40,13 +40,21 @@ std::vector<Case> pointwise_cases() {
   }
   for (const char* op : {"Add", "Sub", "Mul", "Div", "Max", "Min"}) {
     add_binary(cases, op, {2, 12, 5, 6}, {2, 12, 5, 6}, "onednn.binary");
-    add_binary(cases, op, {2, 12, 5, 6}, {2, 12, 1, 1}, "");
+    add_binary(cases, op, {2, 12, 5, 6}, {2, 12, 1, 1}, "broadcast");
   }
   add_binary(cases, "Add", {2, 12, 5, 6}, {1, 12, 1, 1}, "onednn.binary");
   add_binary(cases, "Add", {2, 12, 5, 6}, {1}, "onednn.binary");
   add_binary(cases, "Add", {2, 12, 5, 6}, {6}, "onednn.binary");
   add_binary(cases, "Mul", {1, 12, 1, 1}, {2, 12, 5, 6}, "onednn.binary");
-  add_binary(cases, "Sub", {1, 12, 1, 1}, {2, 12, 5, 6}, "");
+  add_binary(cases, "Sub", {1, 12, 1, 1}, {2, 12, 5, 6}, "broadcast");
+  add_binary(cases, "Mul", {2, 16, 5, 6}, {2, 1, 5, 6}, "broadcast");
+  add_binary(cases, "Div", {2, 16, 5, 6}, {2, 1, 1, 1}, "broadcast");
+  {
+    CaseBuilder builder("binary_Mul_constant_channels");
+    const ValueId a = builder.input({2, 16, 5, 6});
+    builder.node("Mul", {a, builder.constant({1, 16, 1, 1})}).images("broadcast");
+    cases.push_back(builder.build());
+  }
   {
     CaseBuilder builder("binary_Add_relu");
     const ValueId a = builder.input({2, 12, 5, 6});
@@ -63,6 +71,25 @@ std::vector<Case> movement_cases() {
     CaseBuilder builder("reorder");
     const ValueId x = builder.input({2, 20, 5, 6});
     builder.node("Reorder", {x}).images("onednn.reorder");
+    cases.push_back(builder.build());
+  }
+  for (const std::int64_t axis : {std::int64_t{1}, std::int64_t{2}}) {
+    CaseBuilder builder("concat_axis" + std::to_string(axis));
+    const ValueId a = builder.input({2, 16, 5, 6});
+    const ValueId b = builder.input({2, 16, 5, 6});
+    const ValueId c = builder.input(axis == 1 ? Shape{2, 20, 5, 6} : Shape{2, 16, 2, 6});
+    Attributes attributes;
+    attributes.set("axis", axis);
+    builder.node("Concat", {a, b, c}, attributes).images("concat");
+    cases.push_back(builder.build());
+  }
+  for (const char* mode : {"nearest", "linear", "cubic"}) {
+    CaseBuilder builder(std::string("resize_") + mode);
+    const ValueId x = builder.input({2, 20, 5, 6});
+    const ValueId scales = builder.constant(Tensor::from<float>(Shape{4}, {1, 1, 2, 1.5F}));
+    Attributes attributes;
+    attributes.set("mode", std::string(mode));
+    builder.node("Resize", {x, kNone, scales}, attributes).images("resize");
     cases.push_back(builder.build());
   }
   for (const auto& perm : {std::vector<std::int64_t>{0, 2, 1, 3}, {0, 3, 1, 2}, {1, 0, 2, 3}}) {

@@ -82,6 +82,45 @@ std::vector<Case> product_cases() {
   return cases;
 }
 
+std::vector<Case> attention_cases() {
+  std::vector<Case> cases;
+  const auto finish = [&](CaseBuilder& builder, const std::vector<ValueId>& inputs,
+                          Attributes attributes, bool causal) {
+    attributes.set("scale", 0.25F);
+    attributes.set("causal", std::int64_t{causal ? 1 : 0});
+    builder.node("Attention", inputs, attributes).range(-2, 2).kernel("attention");
+    cases.push_back(builder.build());
+  };
+  for (const bool causal : {false, true}) {
+    CaseBuilder builder(causal ? "attention_causal" : "attention_heads_outside");
+    const ValueId q = builder.input({2, 3, 70, 16});
+    const ValueId k = builder.input({2, 3, 70, 16});
+    const ValueId v = builder.input({2, 3, 70, 8});
+    finish(builder, {q, k, v}, {}, causal);
+  }
+  for (const bool transposed : {false, true}) {
+    CaseBuilder builder(transposed ? "attention_k_transposed" : "attention_masked");
+    const ValueId q = builder.input({2, 3, 9, 16});
+    const ValueId k = builder.input(transposed ? Shape{2, 3, 16, 11} : Shape{2, 3, 11, 16});
+    const ValueId v = builder.input({2, 3, 11, 16});
+    const ValueId mask = builder.input({2, 1, 1, 11});
+    Attributes attributes;
+    if (transposed) attributes.set("k_transposed", std::int64_t{1});
+    finish(builder, {q, k, v, mask}, attributes, false);
+  }
+  {
+    CaseBuilder builder("attention_heads_inside");
+    const ValueId q = builder.input({2, 9, 48});
+    const ValueId k = builder.input({2, 13, 48});
+    const ValueId v = builder.input({2, 13, 48});
+    Attributes attributes;
+    attributes.set("layout", std::string("bshd"));
+    attributes.set("num_heads", std::int64_t{3});
+    finish(builder, {q, k, v}, attributes, false);
+  }
+  return cases;
+}
+
 std::vector<Case> normalization_cases() {
   std::vector<Case> cases;
   for (const char* op : {"Softmax", "LogSoftmax"})
@@ -90,7 +129,7 @@ std::vector<Case> normalization_cases() {
       const ValueId x = builder.input({3, 10, 37});
       Attributes attributes;
       attributes.set("axis", axis);
-      builder.node(op, {x}, attributes).range(-5, 5).kernel("onednn.softmax");
+      builder.node(op, {x}, attributes).range(-5, 5).kernel(axis == -1 ? "onednn.softmax" : "");
       cases.push_back(builder.build());
     }
   for (const bool has_shift : {true, false}) {

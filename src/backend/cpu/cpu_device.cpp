@@ -129,7 +129,9 @@ void CpuDevice::fill(void* to, unsigned char byte, std::size_t bytes) {
   if (bytes != 0) std::memset(to, byte, bytes);
 }
 
-Layout CpuDevice::image_layout(Precision /*precision*/) const { return Layout::kRowMajor; }
+Layout CpuDevice::image_layout(Precision /*precision*/) const {
+  return options_.plain_only ? Layout::kRowMajor : preferred_image_layout();
+}
 
 std::vector<int> CpuDevice::widths() const {
   std::vector<int> widths;

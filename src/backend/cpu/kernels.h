@@ -11,4 +11,7 @@ const KernelImpl& plain_kernel();
 /// Implementations in order of preference. Those of oneDNN are in onednn/kernels.h.
 std::vector<const KernelImpl*> all_kernels();
 
+/// What oneDNN's convolutions on this processor are fastest in: blocks of one vector of channels.
+Layout preferred_image_layout();
+
 }  // namespace gacer::cpu

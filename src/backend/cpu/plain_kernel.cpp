@@ -1,6 +1,7 @@
-#include <numeric>
+#include <algorithm>
 
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/loops/storage.h"
 #include "backend/cpu/recorder.h"
 #include "backend/cpu/strided_copy.h"
 #include "backend/cpu/variant_key.h"
@@ -39,7 +40,7 @@ Shape storage_shape(const OperandDesc& desc) {
 class PlainLoops final : public Kernel {
  public:
   PlainLoops(const KernelCall& call, int threads, bool in_storage_order)
-      : node_(call.node), threads_(threads) {
+      : node_(call.node), threads_(threads), call_outputs_(call.outputs) {
     for (std::size_t i = 0; i < call.inputs.size(); ++i) {
       inputs_.push_back(make_operand(call.inputs[i], in_storage_order));
       if (const Tensor* constant = call.constant(static_cast<int>(i)))
@@ -104,7 +105,9 @@ class PlainLoops final : public Kernel {
     evaluate_node(node_, inputs, outputs, team);
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       const OperandDesc& desc = outputs_[i].desc;
-      if (desc.is_absent || desc.is_dense()) continue;
+      if (desc.is_absent) continue;
+      zero_padding(call_outputs_[i], bindings.outputs[i]);
+      if (desc.is_dense()) continue;
       copy_strided(desc.shape.dims(), size_of(desc.dtype), packed(outputs_[i], bindings),
                    desc.shape.row_major_strides(), static_cast<std::byte*>(bindings.outputs[i]),
                    desc.strides, team);
@@ -113,6 +116,7 @@ class PlainLoops final : public Kernel {
 
   Node node_;
   int threads_;
+  std::vector<OperandDesc> call_outputs_;
   std::vector<Operand> inputs_;
   std::vector<Operand> outputs_;
   std::size_t workspace_bytes_ = 0;

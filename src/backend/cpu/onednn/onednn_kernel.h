@@ -80,8 +80,6 @@ class OnednnImpl : public KernelImpl {
   virtual void bind(KernelBuilder& builder, const dnnl::primitive_desc_base& desc) const = 0;
   /// Ways to set the primitive up that are worth trying; "" is always one.
   virtual std::vector<std::string_view> options(const KernelCall& /*call*/) const { return {""}; }
-  /// Whether oneDNN's slow reference implementations are still better than plain loops.
-  virtual bool takes_reference() const { return false; }
 
  private:
   /// Calls `visit(detail, desc)` for each implementation until it returns true.
