@@ -1,6 +1,9 @@
 #include "engine/evaluator.h"
 
 #include <algorithm>
+#include <vector>
+
+#include "engine/guard.h"
 
 namespace gacer {
 
@@ -16,9 +19,18 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
   }
   ++num_measured_;
   compiled->run();
-  double best = compiled->run();
-  for (int round = 1; round < num_rounds_; ++round) best = std::min(best, compiled->run());
-  return best;
+  std::vector<double> times;
+  if (!reference_) {
+    for (int round = 0; round < num_rounds_; ++round) times.push_back(compiled->run());
+    reference_ = std::move(compiled);
+    reference_ms_ = median(times);
+    return reference_ms_;
+  }
+  for (int round = 0; round < num_rounds_; ++round) {
+    const double reference = reference_->run();
+    times.push_back(compiled->run() / std::max(reference, 1e-6));
+  }
+  return reference_ms_ * median(times);
 }
 
 }  // namespace gacer

@@ -1,0 +1,41 @@
+#include "engine/evaluator.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/core.h"
+#include "tests/engine/support.h"
+
+namespace gacer {
+namespace {
+
+TEST(DeviceEvaluator, MeasuresLegalPlansAndRefusesOthersWithTheReason) {
+  EngineCore core(testing::plain_options());
+  core.add_graph(testing::named_spec("small", 1), testing::make_random_net(1, 1, 4));
+  DeviceEvaluator evaluator(core.compiler(), core.problem(), 3);
+  Plan plan = core.baseline();
+  const Result<double> ms = evaluator.evaluate(plan);
+  ASSERT_TRUE(ms.ok());
+  EXPECT_GT(*ms, 0);
+  EXPECT_TRUE(evaluator.evaluate(plan).ok());
+  EXPECT_EQ(evaluator.num_measured(), 2);
+  plan.lanes[0].steps[0].variant = "none/such=1";
+  const Result<double> refused = evaluator.evaluate(plan);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.reason().find("none/such=1"), std::string::npos);
+  EXPECT_EQ(evaluator.num_measured(), 2);
+}
+
+TEST(DeviceEvaluator, MoreWorkTakesLonger) {
+  EngineCore core(testing::plain_options());
+  TenantSpec spec = testing::named_spec("net", 4);
+  core.add_graph(spec, testing::make_random_net(2, 4, 10));
+  EngineCore heavy(testing::plain_options());
+  spec.repeat = 12;
+  heavy.add_graph(spec, testing::make_random_net(2, 4, 10));
+  DeviceEvaluator once(core.compiler(), core.problem(), 9);
+  DeviceEvaluator often(heavy.compiler(), heavy.problem(), 9);
+  EXPECT_GT(*often.evaluate(heavy.baseline()), *once.evaluate(core.baseline()));
+}
+
+}  // namespace
+}  // namespace gacer
