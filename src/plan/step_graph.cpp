@@ -108,13 +108,14 @@ void add_data_edges(const Problem& problem, const Plan& plan, StepGraph& graph) 
   }
 }
 
-/// Rough work of a step, for ordering only: what limits it on a device with the known peaks.
+/// Rough work of a step, for ordering only. Not from the measured peaks: a plan must give the same
+/// order in every process.
 double rough_ms(const Problem& problem, const Step& step) {
+  constexpr double kFlops = 1e11;
+  constexpr double kBandwidth = 1e10;
   const ProblemNode& node = problem.tenants[at(step.tenant)].nodes[at(step.node)];
-  const double flops = problem.device.peak_flops > 0 ? problem.device.peak_flops : 1e11;
-  const double bandwidth = problem.device.peak_bandwidth > 0 ? problem.device.peak_bandwidth : 1e10;
   const double share = static_cast<double>(step.chunk.size()) / static_cast<double>(node.batch);
-  return 1e-3 + 1e3 * share * std::max(node.flop / flops, node.bytes / bandwidth);
+  return 1e-3 + 1e3 * share * std::max(node.flop / kFlops, node.bytes / kBandwidth);
 }
 
 [[noreturn]] void report_cycle(const Plan& plan, const StepGraph& graph,
