@@ -104,7 +104,7 @@ Draft make_whole_draft(const Problem& problem, const ProfileTable& rows) {
         const ProfileRow& row = usable.front();
         NodeDraft& added = made.nodes.emplace_back();
         set_whole(node, row, Budget{0, row.width}, added);
-        added.pieces[0].priority = 0;
+        added.pieces[0].priority = base_priority(tenant);
       }
     }
     draft.tenants.push_back(std::move(made));

@@ -53,6 +53,10 @@ struct Draft {
   LaunchMode mode = LaunchMode::kMerged;
 };
 
+/// The priority of a tenant's steps before a search changes it. Searches stay within [-1, 2] of it,
+/// so that what the user put first stays first.
+inline int base_priority(const ProblemTenant& tenant) { return 4 * tenant.priority; }
+
 /// A plan without lanes: policy, seed, device, tenants.
 Plan make_empty_plan(const Problem& problem, std::string_view policy, std::uint64_t seed);
 

@@ -203,16 +203,21 @@ class GangScheduler::Run {
     return tenants_[at(tenant)].left_ms * genome_.bias[at(tenant)];
   }
 
+  int priority(int tenant) const { return owner_.problem_.tenants[at(tenant)].priority; }
+  bool comes_before(int a, int b) const {
+    return priority(a) != priority(b) ? priority(a) > priority(b) : weight(a) > weight(b);
+  }
+
   /// The tenant that a core free at `now` should run, or -1 when none is ready.
   int choose_tenant(int core, double now) const {
     int best = -1;
     for (int t = 0; t < static_cast<int>(tenants_.size()); ++t) {
       if (tenants_[at(t)].is_done || tenants_[at(t)].ready_ms > now + 1e-12) continue;
-      if (best < 0 || weight(t) > weight(best)) best = t;
+      if (best < 0 || comes_before(t, best)) best = t;
     }
     const int current = cores_[at(core)].tenant;
     if (best < 0 || current < 0 || current == best || tenants_[at(current)].is_done ||
-        tenants_[at(current)].ready_ms > now + 1e-12) {
+        tenants_[at(current)].ready_ms > now + 1e-12 || priority(current) != priority(best)) {
       return best;
     }
     return weight(current) * (1 + genome_.stickiness) >= weight(best) ? current : best;
@@ -242,6 +247,9 @@ class GangScheduler::Run {
     const bool is_single = chosen.pieces.size() == 1 && chosen.pieces[0].row->width == 1;
     NodeDraft& node = draft_.tenants[at(tenant)].nodes[at(state.slot)];
     node.pieces = chosen.pieces;
+    for (Piece& piece : node.pieces) {
+      piece.priority = base_priority(owner_.problem_.tenants[at(tenant)]);
+    }
     if (is_single) node.pieces[0].budget = {core, core + 1};
     double start = state.ready_ms;
     for (const Piece& piece : node.pieces) {

@@ -21,7 +21,7 @@ Improver::Improver(Session& session, const Knobs& knobs, Pool& pool, Candidate s
       best_(std::move(start)),
       moves_(session.problem(), session.rows()),
       random_(session.seed() * 0x9E3779B97F4A7C15ULL + 2) {
-  best_.name = "improved from " + best_.name;
+  if (!best_.name.starts_with("improved")) best_.name = "improved from " + best_.name;
 }
 
 bool Improver::attempt(const Change& change) {
@@ -38,18 +38,21 @@ bool Improver::attempt(const Change& change) {
 }
 
 void Improver::run() {
-  for (bool has_improved = true; has_improved && session_.may_evaluate();) {
-    has_improved = false;
-    if (knobs_.variants) has_improved = descend_variants() || has_improved;
-    if (knobs_.priorities) has_improved = descend_priorities() || has_improved;
-    if (knobs_.budgets) has_improved = descend_budgets() || has_improved;
-    if (knobs_.chunks) has_improved = descend_chunks() || has_improved;
-    if (knobs_.syncs) has_improved = descend_syncs() || has_improved;
+  bool is_fine = false;
+  while (session_.may_evaluate()) {
+    bool has_improved = false;
+    if (knobs_.variants) has_improved = descend_variants(is_fine) || has_improved;
+    if (knobs_.chunks) has_improved = descend_chunks(is_fine) || has_improved;
+    if (knobs_.budgets) has_improved = descend_budgets(is_fine) || has_improved;
+    if (knobs_.priorities) has_improved = descend_priorities(is_fine) || has_improved;
+    if (knobs_.syncs) has_improved = descend_syncs(is_fine) || has_improved;
+    if (!has_improved && is_fine) break;
+    is_fine = true;
   }
   wander();
 }
 
-bool Improver::descend_variants() {
+bool Improver::descend_variants(bool is_fine) {
   bool has_improved = false;
   for (double blend : kBlends) {
     has_improved = attempt([&](Draft& draft) {
@@ -68,6 +71,7 @@ bool Improver::descend_variants() {
           has_improved;
     }
   }
+  if (!is_fine) return has_improved;
   std::set<std::string> signatures;
   for (const ProblemTenant& tenant : session_.problem().tenants) {
     for (const ProblemNode& node : tenant.nodes) signatures.insert(node.signature);
@@ -101,9 +105,10 @@ std::vector<Budget> Improver::budgets() const {
 }
 
 /// The whole tenant, its beginnings and its ends.
-std::vector<NodeRun> Improver::runs(int tenant) const {
+std::vector<NodeRun> Improver::runs(int tenant, bool is_fine) const {
   const int count = moves_.num_nodes(tenant);
   std::vector<NodeRun> result{{tenant, 0, count}};
+  if (!is_fine) return result;
   for (int part : {4, 2, 6, 1, 7, 3, 5}) {
     const int edge = count * part / 8;
     if (edge <= 0 || edge >= count) continue;
@@ -113,11 +118,11 @@ std::vector<NodeRun> Improver::runs(int tenant) const {
   return result;
 }
 
-bool Improver::descend_budgets() {
+bool Improver::descend_budgets(bool is_fine) {
   bool has_improved = false;
   const std::vector<Budget> places = budgets();
   for (int t = 0; t < num_tenants(); ++t) {
-    for (const NodeRun& run : runs(t)) {
+    for (const NodeRun& run : runs(t, is_fine)) {
       for (const Budget& budget : places) {
         has_improved =
             attempt([&](Draft& draft) { return moves_.set_budget(run, budget, draft); }) ||
@@ -128,10 +133,10 @@ bool Improver::descend_budgets() {
   return has_improved;
 }
 
-bool Improver::descend_priorities() {
+bool Improver::descend_priorities(bool is_fine) {
   bool has_improved = false;
   for (int t = 0; t < num_tenants(); ++t) {
-    for (const NodeRun& run : runs(t)) {
+    for (const NodeRun& run : runs(t, is_fine)) {
       for (int priority : {1, -1, 0, 2}) {
         has_improved =
             attempt([&](Draft& draft) { return moves_.set_priority(run, priority, draft); }) ||
@@ -142,10 +147,10 @@ bool Improver::descend_priorities() {
   return has_improved;
 }
 
-bool Improver::descend_chunks() {
+bool Improver::descend_chunks(bool is_fine) {
   bool has_improved = false;
   for (int t = 0; t < num_tenants(); ++t) {
-    for (const NodeRun& run : runs(t)) {
+    for (const NodeRun& run : runs(t, is_fine)) {
       for (bool side_by_side : {true, false}) {
         for (int pieces : {2, 4, 1}) {
           has_improved = attempt([&](Draft& draft) {
@@ -159,10 +164,10 @@ bool Improver::descend_chunks() {
   return has_improved;
 }
 
-bool Improver::descend_syncs() {
+bool Improver::descend_syncs(bool is_fine) {
   bool has_improved = false;
   // Without each of the sync points there are.
-  for (std::size_t i = 0; i < std::min<std::size_t>(best_.draft.syncs.size(), 64); ++i) {
+  for (std::size_t i = 0; is_fine && i < std::min<std::size_t>(best_.draft.syncs.size(), 64); ++i) {
     const bool helped = attempt([&](Draft& draft) {
       if (i >= draft.syncs.size()) return false;
       draft.syncs.erase(draft.syncs.begin() + static_cast<std::ptrdiff_t>(i));
@@ -171,12 +176,13 @@ bool Improver::descend_syncs() {
     if (helped) --i;
     has_improved = helped || has_improved;
   }
-  // Barriers between eighths of two tenants.
+  // Barriers between halves or quarters of two tenants.
+  const int step = is_fine ? 2 : 4;
   for (int a = 0; a < num_tenants(); ++a) {
     for (int b = 0; b < num_tenants(); ++b) {
       if (a == b || moves_.num_nodes(a) == 0 || moves_.num_nodes(b) == 0) continue;
-      for (int from = 0; from < 8; from += 2) {
-        for (int to = 0; to < 8; to += 2) {
+      for (int from = 0; from < 8; from += step) {
+        for (int to = 0; to < 8; to += step) {
           const int before = moves_.num_nodes(a) * from / 8;
           const int after = moves_.num_nodes(b) * to / 8;
           has_improved = attempt([&](Draft& draft) {

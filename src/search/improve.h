@@ -32,17 +32,18 @@ class Improver {
   using Change = std::function<bool(Draft&)>;
 
   bool attempt(const Change& change);
-  bool descend_variants();
-  bool descend_budgets();
-  bool descend_priorities();
-  bool descend_syncs();
-  bool descend_chunks();
+  /// One pass each. Coarse passes move whole tenants, fine ones also parts and single signatures.
+  bool descend_variants(bool is_fine);
+  bool descend_budgets(bool is_fine);
+  bool descend_priorities(bool is_fine);
+  bool descend_syncs(bool is_fine);
+  bool descend_chunks(bool is_fine);
   void wander();
 
   bool mutate_budget(const NodeRun& run, Draft& draft);
   bool mutate_sync(Draft& draft);
   std::vector<Budget> budgets() const;
-  std::vector<NodeRun> runs(int tenant) const;
+  std::vector<NodeRun> runs(int tenant, bool is_fine) const;
   NodeRun whole(int tenant) const { return {tenant, 0, moves_.num_nodes(tenant)}; }
   int num_tenants() const { return static_cast<int>(session_.problem().tenants.size()); }
   int draw(int low, int high) {

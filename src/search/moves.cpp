@@ -76,7 +76,8 @@ bool Moves::set_budget(const NodeRun& run, Budget budget, Draft& draft) {
   });
 }
 
-bool Moves::set_priority(const NodeRun& run, int priority, Draft& draft) {
+bool Moves::set_priority(const NodeRun& run, int offset, Draft& draft) {
+  const int priority = base_priority(problem_.tenants[at(run.tenant)]) + offset;
   return for_each(run, draft, [&](const ProblemNode&, NodeDraft& made) {
     bool has_changed = false;
     for (Piece& piece : made.pieces) {

@@ -30,7 +30,8 @@ class Moves {
   bool set_signature_variant(const std::string& signature, std::size_t choice, Draft& draft);
   /// Another place, with the fastest variant for its width where variants are tied to it.
   bool set_budget(const NodeRun& run, Budget budget, Draft& draft);
-  bool set_priority(const NodeRun& run, int priority, Draft& draft);
+  /// `offset` from the tenant's own priority, within [-1, 2].
+  bool set_priority(const NodeRun& run, int offset, Draft& draft);
   /// Cuts the batch into `pieces` (1: whole) of sizes that have rows, side by side in lanes of
   /// their own (each on its share of the groups when variants are tied to their width) or one after
   /// the other.

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "search/blend_search.h"
 #include "search/gang_search.h"
 #include "search/improve.h"
 
@@ -100,6 +101,14 @@ class Measurer {
   std::string log_;
 };
 
+/// The best simple plan that is one merged program, or whatever there is.
+Candidate start_of(const Pool& pool, const std::vector<Candidate>& simple) {
+  for (const Candidate& candidate : simple) {
+    if (candidate.draft.mode == LaunchMode::kMerged) return candidate;
+  }
+  return pool.best();
+}
+
 }  // namespace
 
 Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knobs) {
@@ -121,6 +130,17 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
   if (context.problem.is_width_fixed && knobs.budgets) {
     const Session::Share share(session, session.evaluations_left() * 7 / 10);
     search_gangs(session, knobs, pool);
+  }
+  if (!context.problem.is_width_fixed && knobs.variants) {
+    const Session::Share share(session, session.evaluations_left() / 4);
+    search_blends(session, knobs, pool);
+  }
+  // Descents end in different places: one from the best construct, one from the best simple plan,
+  // then on from the better.
+  const Candidate starts[] = {pool.best(), start_of(pool, simple)};
+  for (const Candidate& start : starts) {
+    const Session::Share share(session, session.evaluations_left() * 2 / 5);
+    if (start.draft.mode == LaunchMode::kMerged) Improver(session, knobs, pool, start).run();
   }
   Improver improver(session, knobs, pool, pool.best());
   if (improver.best().draft.mode == LaunchMode::kMerged) improver.run();
