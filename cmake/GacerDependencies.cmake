@@ -44,7 +44,6 @@ if(NOT TARGET xxHash::xxhash)
 endif()
 
 if(GACER_CUDA)
-  enable_language(CUDA)
   find_package(CUDAToolkit REQUIRED)
 endif()
 

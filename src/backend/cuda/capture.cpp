@@ -154,7 +154,8 @@ std::vector<std::string> CudaCapture::footprint() const {
 
 std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& kernel,
                                             const Bindings& bindings) {
-  GACER_CU(cuStreamBeginCapture(stream.get(), CU_STREAM_CAPTURE_MODE_THREAD_LOCAL));
+  // Relaxed: a library may load a kernel on its first call, which the other modes forbid.
+  GACER_CU(cuStreamBeginCapture(stream.get(), CU_STREAM_CAPTURE_MODE_RELAXED));
   CUgraph graph = nullptr;
   try {
     CudaRecorder recorder(stream.get());

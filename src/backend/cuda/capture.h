@@ -4,9 +4,8 @@
 #include <string>
 #include <vector>
 
-#include <cuda.h>
-
 #include "backend/cuda/context.h"
+#include "backend/cuda/driver.h"
 #include "device/device.h"
 
 namespace gacer::cuda {

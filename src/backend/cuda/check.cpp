@@ -6,6 +6,8 @@
 namespace gacer::cuda {
 
 std::string describe(CUresult result) {
+  if (const std::string& missing = driver_library().error(); !missing.empty())
+    return "no driver: " + missing;
   const char* name = nullptr;
   const char* text = nullptr;
   cuGetErrorName(result, &name);

@@ -1,7 +1,6 @@
 #pragma once
 
-#include <cuda.h>
-
+#include "backend/cuda/driver.h"
 #include "base/error.h"
 
 namespace gacer::cuda {

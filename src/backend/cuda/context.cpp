@@ -18,7 +18,7 @@ CUresult initialize() {
   static CUresult result = CUDA_SUCCESS;
   std::call_once(once, [] {
     setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", /*overwrite=*/0);
-    result = cuInit(0);
+    result = driver_library().error().empty() ? cuInit(0) : CUDA_ERROR_NO_DEVICE;
   });
   return result;
 }

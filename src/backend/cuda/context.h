@@ -5,10 +5,10 @@
 #include <utility>
 #include <vector>
 
-#include <cuda.h>
-
 #include <gacer/device_info.h>
 #include <gacer/plan.h>
+
+#include "backend/cuda/driver.h"
 
 namespace gacer::cuda {
 

@@ -3,36 +3,15 @@
 #include <algorithm>
 #include <charconv>
 
+#include "backend/cuda/blas.h"
 #include "backend/cuda/capture.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/context.h"
+#include "backend/cuda/dnn_plan.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/services.h"
 
 namespace gacer::cuda {
-
-CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes) : bytes_(bytes) {
-  context.make_current();
-  const CUresult result = cuMemAlloc(&address_, std::max<std::size_t>(bytes, 1));
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-    std::size_t free = 0;
-    std::size_t total = 0;
-    cuMemGetInfo(&free, &total);
-    fail(ErrorKind::kOutOfMemory, "{} bytes asked for, {} of {} bytes free on the GPU", bytes, free,
-         total);
-  }
-  check(result, "cuMemAlloc");
-}
-
-CudaBuffer::~CudaBuffer() { cuMemFree(address_); }
-
-std::shared_ptr<CudaBuffer> Services::upload(std::span<const std::byte> bytes) const {
-  std::shared_ptr<CudaBuffer> buffer = allocate(bytes.size());
-  GACER_CU(cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(buffer->data()), bytes.data(),
-                             bytes.size(), stream.get()));
-  stream.synchronize();
-  return buffer;
-}
 
 namespace {
 
@@ -44,7 +23,9 @@ class CudaDevice final : public Device {
       : context_(ordinal), stream_(context_), info_(describe_device(ordinal)) {
     info_.num_groups = std::max(1, context_.num_groups());
     info_.units_per_group = context_.sms_per_group();
-    owned_ = make_kernels(Services{context_, stream_});
+    info_.libraries["cudnn"] = Dnn::version();
+    info_.libraries["cublaslt"] = std::to_string(cublasLtGetVersion());
+    owned_ = make_kernels(Services(context_, stream_));
     for (const auto& kernel : owned_) kernels_.push_back(kernel.get());
   }
 
@@ -77,12 +58,15 @@ class CudaDevice final : public Device {
   }
 
   std::span<const KernelImpl* const> kernels() const override { return kernels_; }
-  Layout image_layout(Precision /*precision*/) const override { return Layout::kChannelsLast; }
+  /// Tensor cores want neighbouring channels; exact f32 runs on kernels for whole planes.
+  Layout image_layout(Precision precision) const override {
+    return precision == Precision::kF32 ? Layout::kRowMajor : Layout::kChannelsLast;
+  }
   std::vector<int> widths() const override {
-    // Widths as shares of the device: variants are built for these numbers of groups.
+    // The whole device, half and a quarter: finer widths cost profiling time and hardly pay.
     std::vector<int> widths;
-    for (int eighths : {8, 6, 4, 2, 1}) {
-      const int width = std::max(1, info_.num_groups * eighths / 8);
+    for (const int share : {1, 2, 4}) {
+      const int width = std::max(1, info_.num_groups / share);
       if (widths.empty() || widths.back() != width) widths.push_back(width);
     }
     return widths;
@@ -156,6 +140,7 @@ std::unique_ptr<Device> open(const std::string& spec, const std::string& options
 
 namespace gacer {
 
+const Backend& backend_cuda();
 const Backend& backend_cuda() {
   static const Backend backend{"cuda", cuda::find_devices, cuda::open};
   return backend;

@@ -4,10 +4,9 @@
 #include <span>
 #include <vector>
 
-#include <cuda.h>
-
 #include "backend/cuda/capture.h"
 #include "backend/cuda/context.h"
+#include "backend/cuda/driver.h"
 #include "device/device.h"
 
 namespace gacer::cuda {

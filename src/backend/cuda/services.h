@@ -1,14 +1,17 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
-#include <cuda.h>
+#include <gacer/tensor.h>
 
 #include "backend/cuda/context.h"
+#include "backend/cuda/driver.h"
+#include "backend/cuda/module.h"
 #include "device/device.h"
 
 namespace gacer::cuda {
@@ -27,16 +30,36 @@ class CudaBuffer final : public Buffer {
 };
 
 /// What kernels need while they prepare: the context, a stream to order work, memory for packed
-/// weights. One a device; outlives its kernels.
-struct Services {
-  Context& context;
-  const Stream& stream;
+/// weights, compiled code. One a device; copies share what was made; outlives its kernels.
+class Services {
+ public:
+  Services(Context& context, const Stream& stream);
+
+  Context& context() const { return context_; }
+  const Stream& stream() const { return stream_; }
 
   std::shared_ptr<CudaBuffer> allocate(std::size_t bytes) const {
-    return std::make_shared<CudaBuffer>(context, bytes);
+    return std::make_shared<CudaBuffer>(context_, bytes);
   }
   /// A device copy of host bytes; returns when it is there.
   std::shared_ptr<CudaBuffer> upload(std::span<const std::byte> bytes) const;
+  /// A device copy of a constant in the form that `pack` makes of it. Kernels that ask for one form
+  /// of one tensor share the copy, which lives as long as they do.
+  std::shared_ptr<CudaBuffer> upload_packed(
+      const Tensor& constant, const std::string& form,
+      const std::function<std::vector<std::byte>(const Tensor&)>& pack) const;
+
+  /// Compiled code, once a source text.
+  std::shared_ptr<const CompiledModule> compile(const std::string& source) const;
+  /// A kernel of the program's own code: kernel("pool", "max_pool_f16").
+  CUkernel kernel(const char* file, const std::string& name) const;
+
+ private:
+  struct State;
+
+  Context& context_;
+  const Stream& stream_;
+  std::shared_ptr<State> state_;
 };
 
 /// The CUDA implementations in order of preference; one make_… function a file.

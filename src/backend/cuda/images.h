@@ -1,0 +1,11 @@
+#pragma once
+
+#include <string_view>
+
+namespace gacer::cuda {
+
+/// The compiled code of kernels/<file>.cu for every architecture of the build. Error{kInternal}
+/// for an unknown file.
+const void* find_image(std::string_view file);
+
+}  // namespace gacer::cuda

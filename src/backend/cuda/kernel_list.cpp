@@ -1,0 +1,17 @@
+#include "backend/cuda/kernel_list.h"
+
+namespace gacer::cuda {
+
+std::vector<std::unique_ptr<KernelImpl>> make_kernels(const Services& services) {
+  std::vector<std::unique_ptr<KernelImpl>> kernels;
+  kernels.push_back(make_depthwise_conv(services));
+  kernels.push_back(make_dnn_conv(services));
+  kernels.push_back(make_blas_conv(services));
+  kernels.push_back(make_blas_matmul(services));
+  kernels.push_back(make_pool(services));
+  kernels.push_back(make_rows(services));
+  kernels.push_back(make_elementwise(services));
+  return kernels;
+}
+
+}  // namespace gacer::cuda

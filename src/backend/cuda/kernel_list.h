@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "backend/cuda/services.h"
+
+namespace gacer::cuda {
+
+// One function a file of the same name.
+std::unique_ptr<KernelImpl> make_dnn_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_blas_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_blas_matmul(const Services& services);
+std::unique_ptr<KernelImpl> make_depthwise_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_pool(const Services& services);
+std::unique_ptr<KernelImpl> make_rows(const Services& services);
+std::unique_ptr<KernelImpl> make_elementwise(const Services& services);
+
+}  // namespace gacer::cuda

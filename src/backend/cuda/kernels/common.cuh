@@ -1,0 +1,113 @@
+// What the kernels compiled with the program share. Plain CUDA C++, no headers of the host side.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+
+namespace {
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(__half x) { return __half2float(x); }
+__device__ inline float to_float(__nv_bfloat16 x) { return __bfloat162float(x); }
+
+template <typename T>
+__device__ T from_float(float x);
+template <>
+__device__ inline float from_float<float>(float x) {
+  return x;
+}
+template <>
+__device__ inline __half from_float<__half>(float x) {
+  return __float2half_rn(x);
+}
+template <>
+__device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+
+/// V neighbours that are loaded and stored together.
+template <typename T, int V>
+struct alignas(sizeof(T) * V) Pack {
+  T at[V];
+};
+
+// The numbers of gacer::Activation, checked on the host side.
+enum ActivationCode {
+  kIdentity,
+  kRelu,
+  kLeakyRelu,
+  kClip,
+  kSigmoid,
+  kHardSigmoid,
+  kHardSwish,
+  kSilu,
+  kGelu,
+  kGeluTanh,
+  kTanh,
+  kElu
+};
+
+__device__ inline float activate(int code, float x, float alpha, float beta) {
+  switch (code) {
+    case kRelu:
+      return fmaxf(x, 0.0f);
+    case kLeakyRelu:
+      return x < 0 ? alpha * x : x;
+    case kClip:
+      return fminf(fmaxf(x, alpha), beta);
+    case kSigmoid:
+      return 1.0f / (1.0f + __expf(-x));
+    case kHardSigmoid:
+      return fmaxf(0.0f, fminf(1.0f, alpha * x + beta));
+    case kHardSwish:
+      return x * fmaxf(0.0f, fminf(1.0f, x * (1.0f / 6.0f) + 0.5f));
+    case kSilu:
+      return x / (1.0f + __expf(-x));
+    case kGelu:
+      return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+    case kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+    case kTanh:
+      return tanhf(x);
+    case kElu:
+      return x < 0 ? alpha * expm1f(x) : x;
+    default:
+      return x;
+  }
+}
+
+struct Sum {
+  static __device__ float start() { return 0.0f; }
+  static __device__ float merge(float a, float b) { return a + b; }
+};
+struct Max {
+  static __device__ float start() { return -__int_as_float(0x7f800000); }
+  // NaN wins, as in the reference.
+  static __device__ float merge(float a, float b) { return (a > b || isnan(a)) ? a : b; }
+};
+
+template <typename Op>
+__device__ float reduce_warp(float x) {
+  for (int offset = 16; offset > 0; offset /= 2)
+    x = Op::merge(x, __shfl_xor_sync(0xffffffffu, x, offset));
+  return x;
+}
+
+/// Over all threads of a block of up to 1024; every thread gets the result.
+template <typename Op>
+__device__ float reduce_block(float x) {
+  __shared__ float parts[32];
+  const int warp = threadIdx.x / 32;
+  const int lane = threadIdx.x % 32;
+  x = reduce_warp<Op>(x);
+  __syncthreads();
+  if (lane == 0) parts[warp] = x;
+  __syncthreads();
+  const int warps = (blockDim.x + 31) / 32;
+  return reduce_warp<Op>(lane < warps ? parts[lane] : Op::start());
+}
+
+}  // namespace
+
+// Instantiates KERNEL##_f32, _f16 and _bf16 by a macro of one type.
+#define GACER_FOR_FLOATS(MAKE) MAKE(f32, float) MAKE(f16, __half) MAKE(bf16, __nv_bfloat16)

@@ -1,0 +1,78 @@
+// Max and average pooling over strided 2-D images. A thread makes V neighbouring channels of one
+// output position; without vectors the innermost axis may be the width instead.
+
+#include "common.cuh"
+#include "pool.h"
+
+using gacer::cuda::WindowArgs;
+
+namespace {
+
+template <typename T, int V, bool kIsMax>
+__device__ void pool(T* y, const T* x, const WindowArgs& a, bool channels_inner) {
+  const int packs = a.channels / V;
+  const long long total = 1LL * a.batch * packs * a.out_h * a.out_w;
+  for (long long i = blockIdx.x * 1LL * blockDim.x + threadIdx.x; i < total;
+       i += 1LL * gridDim.x * blockDim.x) {
+    long long rest = i;
+    int c, ow, oh;
+    if (channels_inner) {
+      c = rest % packs * V;
+      rest /= packs;
+      ow = rest % a.out_w;
+      rest /= a.out_w;
+      oh = rest % a.out_h;
+      rest /= a.out_h;
+    } else {
+      ow = rest % a.out_w;
+      rest /= a.out_w;
+      oh = rest % a.out_h;
+      rest /= a.out_h;
+      c = rest % packs * V;
+      rest /= packs;
+    }
+    const T* image = x + rest * a.x_n + c * a.x_c;
+    const int h0 = oh * a.stride_h - a.pad_h;
+    const int w0 = ow * a.stride_w - a.pad_w;
+    float acc[V];
+    for (int v = 0; v < V; ++v) acc[v] = kIsMax ? Max::start() : 0.0f;
+    int count = 0;
+    for (int kh = 0; kh < a.kernel_h; ++kh) {
+      const int h = h0 + kh * a.dilation_h;
+      if (h < -a.pad_h || h >= a.padded_end_h) continue;
+      for (int kw = 0; kw < a.kernel_w; ++kw) {
+        const int w = w0 + kw * a.dilation_w;
+        if (w >= a.padded_end_w) continue;
+        const bool inside = h >= 0 && h < a.in_h && w >= 0 && w < a.in_w;
+        if (inside || a.count_include_pad) ++count;
+        if (!inside) continue;
+        const Pack<T, V> pack = *reinterpret_cast<const Pack<T, V>*>(image + h * a.x_h + w * a.x_w);
+        for (int v = 0; v < V; ++v) {
+          const float value = to_float(pack.at[v]);
+          acc[v] = kIsMax ? Max::merge(acc[v], value) : acc[v] + value;
+        }
+      }
+    }
+    Pack<T, V> result;
+    for (int v = 0; v < V; ++v)
+      result.at[v] = from_float<T>(kIsMax ? acc[v] : acc[v] / static_cast<float>(max(count, 1)));
+    *reinterpret_cast<Pack<T, V>*>(y + rest * a.y_n + c * a.y_c + oh * a.y_h + ow * a.y_w) = result;
+  }
+}
+
+}  // namespace
+
+#define MAKE(suffix, T)                                                                       \
+  extern "C" __global__ void max_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner) {  \
+    pool<T, 1, true>(y, x, a, inner);                                                         \
+  }                                                                                           \
+  extern "C" __global__ void mean_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner) { \
+    pool<T, 1, false>(y, x, a, inner);                                                        \
+  }                                                                                           \
+  extern "C" __global__ void max_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool) {    \
+    pool<T, 16 / sizeof(T), true>(y, x, a, true);                                             \
+  }                                                                                           \
+  extern "C" __global__ void mean_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool) {   \
+    pool<T, 16 / sizeof(T), false>(y, x, a, true);                                            \
+  }
+GACER_FOR_FLOATS(MAKE)

@@ -1,0 +1,127 @@
+// Reductions, softmax and layer normalization.
+
+#include "common.cuh"
+
+namespace {
+
+enum ReduceCode { kReduceMean, kReduceSum, kReduceMax, kReduceMin };
+
+/// x is [outer, length, inner] with inner innermost: y[outer, inner]. Threads of a block: x over
+/// inner, y over length.
+template <typename T>
+__device__ void reduce_middle(T* y, const T* x, long long outer, int length, int inner, int code) {
+  __shared__ float parts[1024];
+  const int column = blockIdx.x * blockDim.x + threadIdx.x;
+  const bool is_sum = code == kReduceMean || code == kReduceSum;
+  const float sign = code == kReduceMin ? -1.0f : 1.0f;
+  for (long long o = blockIdx.y; o < outer; o += gridDim.y) {
+    float acc = is_sum ? 0.0f : Max::start();
+    if (column < inner)
+      for (int r = threadIdx.y; r < length; r += blockDim.y) {
+        const float value = sign * to_float(x[(o * length + r) * inner + column]);
+        acc = is_sum ? acc + value : Max::merge(acc, value);
+      }
+    parts[threadIdx.y * blockDim.x + threadIdx.x] = acc;
+    __syncthreads();
+    for (int half = blockDim.y / 2; half > 0; half /= 2) {
+      if (threadIdx.y < half) {
+        float& mine = parts[threadIdx.y * blockDim.x + threadIdx.x];
+        const float other = parts[(threadIdx.y + half) * blockDim.x + threadIdx.x];
+        mine = is_sum ? mine + other : Max::merge(mine, other);
+      }
+      __syncthreads();
+    }
+    if (threadIdx.y == 0 && column < inner) {
+      const float result = sign * parts[threadIdx.x];
+      y[o * inner + column] = from_float<T>(code == kReduceMean ? result / length : result);
+    }
+    __syncthreads();
+  }
+}
+
+/// x is [rows, length]: a warp each row.
+template <typename T>
+__device__ void reduce_last(T* y, const T* x, long long rows, int length, int code) {
+  const bool is_sum = code == kReduceMean || code == kReduceSum;
+  const float sign = code == kReduceMin ? -1.0f : 1.0f;
+  const int warps = blockDim.x / 32;
+  for (long long row = blockIdx.x * 1LL * warps + threadIdx.x / 32; row < rows;
+       row += 1LL * gridDim.x * warps) {
+    float acc = is_sum ? 0.0f : Max::start();
+    for (int i = threadIdx.x % 32; i < length; i += 32) {
+      const float value = sign * to_float(x[row * length + i]);
+      acc = is_sum ? acc + value : Max::merge(acc, value);
+    }
+    acc = is_sum ? reduce_warp<Sum>(acc) : reduce_warp<Max>(acc);
+    if (threadIdx.x % 32 == 0)
+      y[row] = from_float<T>(sign * (code == kReduceMean ? acc / length : acc));
+  }
+}
+
+/// A block each row of [outer, length, inner]: element i of a row is `inner` apart from its
+/// neighbour.
+template <typename T>
+__device__ void softmax(T* y, const T* x, long long rows, int length, int inner, bool is_log) {
+  for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
+    const long long base = row / inner * length * inner + row % inner;
+    float top = Max::start();
+    for (int i = threadIdx.x; i < length; i += blockDim.x)
+      top = Max::merge(top, to_float(x[base + 1LL * i * inner]));
+    top = reduce_block<Max>(top);
+    float sum = 0.0f;
+    for (int i = threadIdx.x; i < length; i += blockDim.x)
+      sum += expf(to_float(x[base + 1LL * i * inner]) - top);
+    sum = reduce_block<Sum>(sum);
+    const float log_sum = is_log ? logf(sum) : 0.0f;
+    const float scale = 1.0f / sum;
+    for (int i = threadIdx.x; i < length; i += blockDim.x) {
+      const float value = to_float(x[base + 1LL * i * inner]) - top;
+      y[base + 1LL * i * inner] = from_float<T>(is_log ? value - log_sum : expf(value) * scale);
+    }
+  }
+}
+
+template <typename T>
+__device__ void layer_norm(T* y, const T* x, const float* scale, const float* bias, long long rows,
+                           int length, float epsilon, bool has_mean) {
+  for (long long row = blockIdx.x; row < rows; row += gridDim.x) {
+    const T* in = x + row * length;
+    float sum = 0.0f;
+    if (has_mean)
+      for (int i = threadIdx.x; i < length; i += blockDim.x) sum += to_float(in[i]);
+    const float mean = has_mean ? reduce_block<Sum>(sum) / length : 0.0f;
+    float squares = 0.0f;
+    for (int i = threadIdx.x; i < length; i += blockDim.x) {
+      const float d = to_float(in[i]) - mean;
+      squares += d * d;
+    }
+    const float inverse = rsqrtf(reduce_block<Sum>(squares) / length + epsilon);
+    for (int i = threadIdx.x; i < length; i += blockDim.x) {
+      float value = (to_float(in[i]) - mean) * inverse * scale[i];
+      if (bias != nullptr) value += bias[i];
+      y[row * length + i] = from_float<T>(value);
+    }
+  }
+}
+
+}  // namespace
+
+#define MAKE(suffix, T)                                                                            \
+  extern "C" __global__ void reduce_middle_##suffix(T* y, const T* x, long long outer, int length, \
+                                                    int inner, int code) {                         \
+    reduce_middle<T>(y, x, outer, length, inner, code);                                            \
+  }                                                                                                \
+  extern "C" __global__ void reduce_last_##suffix(T* y, const T* x, long long rows, int length,    \
+                                                  int code) {                                      \
+    reduce_last<T>(y, x, rows, length, code);                                                      \
+  }                                                                                                \
+  extern "C" __global__ void softmax_##suffix(T* y, const T* x, long long rows, int length,        \
+                                              int inner, bool is_log) {                            \
+    softmax<T>(y, x, rows, length, inner, is_log);                                                 \
+  }                                                                                                \
+  extern "C" __global__ void layer_norm_##suffix(T* y, const T* x, const float* scale,             \
+                                                 const float* bias, long long rows, int length,    \
+                                                 float epsilon, bool has_mean) {                   \
+    layer_norm<T>(y, x, scale, bias, rows, length, epsilon, has_mean);                             \
+  }
+GACER_FOR_FLOATS(MAKE)

@@ -1,0 +1,69 @@
+#include "backend/cuda/library.h"
+
+#include <dlfcn.h>
+
+#include <mutex>
+
+#include "backend/cuda/blas.h"
+#include "backend/cuda/dnn.h"
+#include "backend/cuda/driver.h"
+#include "backend/cuda/nvrtc.h"
+#include "base/error.h"
+
+namespace gacer::cuda {
+namespace {
+
+std::mutex& open_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+}  // namespace
+
+void Library::open() {
+  const std::lock_guard<std::mutex> lock(open_mutex());
+  if (is_opened_) return;
+  handle_ = dlopen(file_, RTLD_NOW | RTLD_GLOBAL);
+  if (handle_ == nullptr) {
+    const char* reason = dlerror();
+    error_ = fmt::format("{} cannot be loaded: {}", file_, reason != nullptr ? reason : "unknown");
+  }
+  is_opened_ = true;
+}
+
+const std::string& Library::error() {
+  open();
+  return error_;
+}
+
+void* Library::symbol(const char* name) {
+  open();
+  if (handle_ == nullptr) fail(ErrorKind::kDevice, "{}", error_);
+  void* found = dlsym(handle_, name);
+  if (found == nullptr)
+    fail(ErrorKind::kDevice, "{} has no function {}: it is older than this program needs", file_,
+         name);
+  return found;
+}
+
+Library& driver_library() {
+  static Library library("libcuda.so.1");
+  return library;
+}
+
+Library& dnn_library() {
+  static Library library("libcudnn.so.9");
+  return library;
+}
+
+Library& blas_library() {
+  static Library library("libcublasLt.so.13");
+  return library;
+}
+
+Library& nvrtc_library() {
+  static Library library("libnvrtc.so.13");
+  return library;
+}
+
+}  // namespace gacer::cuda

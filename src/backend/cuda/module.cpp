@@ -1,0 +1,82 @@
+#include "backend/cuda/module.h"
+
+#include "backend/cuda/check.h"
+#include "backend/cuda/nvrtc.h"
+
+namespace gacer::cuda {
+namespace {
+
+void check_nvrtc(nvrtcResult result, const char* what) {
+  if (result != NVRTC_SUCCESS)
+    fail(ErrorKind::kDevice, "{} failed: {}", what, nvrtcGetErrorString(result));
+}
+
+class NvrtcProgram {
+ public:
+  explicit NvrtcProgram(const std::string& source) {
+    check_nvrtc(nvrtcCreateProgram(&program_, source.c_str(), "gacer.cu", 0, nullptr, nullptr),
+                "nvrtcCreateProgram");
+  }
+  ~NvrtcProgram() { nvrtcDestroyProgram(&program_); }
+  NvrtcProgram(const NvrtcProgram&) = delete;
+  NvrtcProgram& operator=(const NvrtcProgram&) = delete;
+  nvrtcProgram get() const { return program_; }
+
+ private:
+  nvrtcProgram program_ = nullptr;
+};
+
+}  // namespace
+
+Module::Module(const Context& context, const void* image) {
+  context.make_current();
+  GACER_CU(cuLibraryLoadData(&library_, image, nullptr, nullptr, 0, nullptr, nullptr, 0));
+}
+
+Module::~Module() { cuLibraryUnload(library_); }
+
+CUkernel Module::kernel(const char* name) const {
+  CUkernel kernel = nullptr;
+  const CUresult result = cuLibraryGetKernel(&kernel, library_, name);
+  require(result == CUDA_SUCCESS, "kernel '{}': {}", name, describe(result));
+  return kernel;
+}
+
+std::shared_ptr<const CompiledModule> compile_module(const Context& context,
+                                                     const std::string& source) {
+  const NvrtcProgram program(source);
+  const std::string arch = fmt::format("--gpu-architecture=sm_{}", context.compute_capability());
+  const std::array<const char*, 2> options = {arch.c_str(), "--std=c++17"};
+  const nvrtcResult result =
+      nvrtcCompileProgram(program.get(), static_cast<int>(options.size()), options.data());
+  if (result != NVRTC_SUCCESS) {
+    std::size_t size = 0;
+    nvrtcGetProgramLogSize(program.get(), &size);
+    std::string log(size, '\0');
+    nvrtcGetProgramLog(program.get(), log.data());
+    fail(ErrorKind::kInternal, "a generated kernel does not compile: {}\n{}", log, source);
+  }
+  auto compiled = std::make_shared<CompiledModule>();
+  std::size_t size = 0;
+  check_nvrtc(nvrtcGetCUBINSize(program.get(), &size), "nvrtcGetCUBINSize");
+  compiled->image.resize(size);
+  check_nvrtc(nvrtcGetCUBIN(program.get(), compiled->image.data()), "nvrtcGetCUBIN");
+  compiled->module = std::make_unique<Module>(context, compiled->image.data());
+  return compiled;
+}
+
+void launch_kernel(CUstream stream, CUkernel kernel, Grid grid, Grid block, unsigned shared_bytes,
+                   void** arguments) {
+  CUlaunchConfig config = {};
+  config.gridDimX = grid.x;
+  config.gridDimY = grid.y;
+  config.gridDimZ = grid.z;
+  config.blockDimX = block.x;
+  config.blockDimY = block.y;
+  config.blockDimZ = block.z;
+  config.sharedMemBytes = shared_bytes;
+  config.hStream = stream;
+  GACER_CU(cuLaunchKernelEx(&config, reinterpret_cast<CUfunction>(kernel), arguments, nullptr));
+}
+
+}  // namespace gacer::cuda

@@ -1,0 +1,72 @@
+#include "backend/cuda/services.h"
+
+#include <algorithm>
+#include <map>
+
+#include "backend/cuda/check.h"
+#include "backend/cuda/images.h"
+
+namespace gacer::cuda {
+
+CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes) : bytes_(bytes) {
+  context.make_current();
+  const CUresult result = cuMemAlloc(&address_, std::max<std::size_t>(bytes, 1));
+  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
+    std::size_t free = 0;
+    std::size_t total = 0;
+    cuMemGetInfo(&free, &total);
+    fail(ErrorKind::kOutOfMemory, "{} bytes asked for, {} of {} bytes free on the GPU", bytes, free,
+         total);
+  }
+  check(result, "cuMemAlloc");
+}
+
+CudaBuffer::~CudaBuffer() { cuMemFree(address_); }
+
+struct Services::State {
+  struct Packed {
+    Tensor source;  ///< keeps the bytes, and with them the key, from being used anew
+    std::weak_ptr<CudaBuffer> copy;
+  };
+  std::map<std::pair<const std::byte*, std::string>, Packed> packed;
+  std::map<std::string, std::shared_ptr<const CompiledModule>, std::less<>> compiled;
+  std::map<std::string, std::unique_ptr<Module>, std::less<>> own;
+};
+
+Services::Services(Context& context, const Stream& stream)
+    : context_(context), stream_(stream), state_(std::make_shared<State>()) {}
+
+std::shared_ptr<CudaBuffer> Services::upload(std::span<const std::byte> bytes) const {
+  std::shared_ptr<CudaBuffer> buffer = allocate(bytes.size());
+  if (bytes.empty()) return buffer;
+  GACER_CU(cuMemcpyHtoDAsync(reinterpret_cast<CUdeviceptr>(buffer->data()), bytes.data(),
+                             bytes.size(), stream_.get()));
+  stream_.synchronize();
+  return buffer;
+}
+
+std::shared_ptr<CudaBuffer> Services::upload_packed(
+    const Tensor& constant, const std::string& form,
+    const std::function<std::vector<std::byte>(const Tensor&)>& pack) const {
+  auto& packed = state_->packed;
+  std::erase_if(packed, [](const auto& entry) { return entry.second.copy.expired(); });
+  State::Packed& entry = packed[{constant.bytes(), form}];
+  if (std::shared_ptr<CudaBuffer> known = entry.copy.lock()) return known;
+  std::shared_ptr<CudaBuffer> made = upload(pack(constant));
+  entry = {constant, made};
+  return made;
+}
+
+std::shared_ptr<const CompiledModule> Services::compile(const std::string& source) const {
+  auto& module = state_->compiled[source];
+  if (!module) module = compile_module(context_, source);
+  return module;
+}
+
+CUkernel Services::kernel(const char* file, const std::string& name) const {
+  auto& module = state_->own[file];
+  if (!module) module = std::make_unique<Module>(context_, find_image(file));
+  return module->kernel(name.c_str());
+}
+
+}  // namespace gacer::cuda

@@ -1,0 +1,31 @@
+#pragma once
+
+#include "backend/cuda/kernels/pool.h"
+#include "base/result.h"
+#include "device/kernel.h"
+#include "ops/windows.h"
+
+namespace gacer::cuda {
+
+/// A 1-D or 2-D window operator on images for the kernels (a 1-D image has one row). Refuses other
+/// ranks and sizes beyond 32 bits.
+Result<WindowArgs> window_args(const Windows& windows, const OperandDesc& x, const OperandDesc& y);
+
+/// Whether images have neighbouring channels and pieces of `vector` channels stay aligned.
+bool has_channel_vectors(const OperandDesc& desc, int vector);
+
+/// "f32", "f16", "bf16": the suffix of a kernel's name.
+Result<std::string> float_suffix(const KernelCall& call);
+
+/// Takes the activation of a call's post-ops: none or one activation, else refused.
+struct FusedActivation {
+  int code = 0;
+  float alpha = 0;
+  float beta = 0;
+};
+Result<FusedActivation> fused_activation(const KernelCall& call);
+
+/// Enough blocks of `threads` for `work` threads.
+unsigned blocks_for(std::int64_t work, int threads);
+
+}  // namespace gacer::cuda

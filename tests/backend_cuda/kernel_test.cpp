@@ -1,0 +1,205 @@
+#include <algorithm>
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+#include "node_run.h"
+
+namespace gacer {
+namespace {
+
+using testing::convert;
+using testing::make_case;
+using testing::NodeCase;
+
+PostOp activation(Activation which, float alpha = 0, float beta = 0) {
+  PostOp post;
+  post.activation = which;
+  post.alpha = alpha;
+  post.beta = beta;
+  return post;
+}
+PostOp operand(PostOp::Kind kind) {
+  PostOp post;
+  post.kind = kind;
+  return post;
+}
+
+Attributes conv(std::int64_t kernel, std::int64_t stride, std::int64_t group = 1) {
+  Attributes a;
+  a.set("kernel_shape", std::vector<std::int64_t>{kernel, kernel});
+  a.set("strides", std::vector<std::int64_t>{stride, stride});
+  a.set("pads", std::vector<std::int64_t>(4, kernel / 2));
+  a.set("group", group);
+  return a;
+}
+
+struct Arithmetic {
+  Precision precision;
+  DType dtype;
+  Layout layout;
+  double tolerance;
+  const char* name;
+};
+
+class CudaKernel : public ::testing::TestWithParam<Arithmetic> {
+ protected:
+  void SetUp() override {
+    std::string reason;
+    device_ = testing::cuda_device(&reason);
+    if (device_ == nullptr) GTEST_SKIP() << reason;
+  }
+
+  /// Every variant at the full width and at half of it gives what plain loops give.
+  void check(const NodeCase& base, bool is_timed = false) {
+    const Arithmetic& mode = GetParam();
+    const NodeCase node = convert(base, mode.dtype, mode.layout);
+    const std::string refused = testing::refusals(*device_, node, mode.precision);
+    ASSERT_EQ(refused, "") << base.graph.node(0).op;
+    int ran = 0;
+    const int groups = device_->info().num_groups;
+    for (const int width : {groups, std::max(1, groups / 2)}) {
+      for (const testing::VariantResult& result :
+           testing::run_variants(*device_, node, mode.precision, width, is_timed)) {
+        if (is_timed) {
+          std::string footprint;
+          for (const std::string& line : result.footprint) footprint += " [" + line + "]";
+          printf("%s %s w%d %.2f us err %.2g %s %s %s\n", mode.name, base.graph.node(0).op.c_str(),
+                 width, result.microseconds, result.error, result.key.substr(0, 70).c_str(),
+                 footprint.c_str(), result.refusal.c_str());
+        }
+        if (!result.refusal.empty()) continue;
+        ++ran;
+        EXPECT_LE(result.error, mode.tolerance) << result.key;
+      }
+    }
+    EXPECT_GT(ran, 0) << "every variant was refused";
+  }
+
+  Device* device_ = nullptr;
+};
+
+TEST_P(CudaKernel, Convolution3x3WithBiasResidualRelu) {
+  check(make_case("Conv", {{2, 32, 14, 14}, {64, 32, 3, 3}, {64}}, {1, 2}, conv(3, 1),
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
+}
+
+TEST_P(CudaKernel, Convolution1x1WithBiasRelu) {
+  check(make_case("Conv", {{2, 64, 14, 14}, {128, 64, 1, 1}, {128}}, {1, 2}, conv(1, 1),
+                  {activation(Activation::kRelu)}));
+}
+
+TEST_P(CudaKernel, Convolution1x1WithHardSwish) {
+  check(make_case("Conv", {{2, 64, 14, 14}, {128, 64, 1, 1}, {128}}, {1, 2}, conv(1, 1),
+                  {activation(Activation::kHardSwish)}));
+}
+
+TEST_P(CudaKernel, ConvolutionWithoutBias) {
+  check(make_case("Conv", {{2, 32, 14, 14}, {32, 32, 3, 3}}, {1}, conv(3, 2)));
+}
+
+TEST_P(CudaKernel, FirstConvolutionOfThreeChannels) {
+  check(make_case("Conv", {{2, 3, 32, 32}, {64, 3, 7, 7}, {64}}, {1, 2}, conv(7, 2),
+                  {activation(Activation::kRelu)}));
+}
+
+TEST_P(CudaKernel, ConvolutionWithGateAndSigmoid) {
+  check(make_case("Conv", {{2, 32, 14, 14}, {64, 32, 1, 1}, {64}}, {1, 2}, conv(1, 1),
+                  {activation(Activation::kSigmoid), operand(PostOp::Kind::kMul)}));
+}
+
+TEST_P(CudaKernel, DepthwiseConvolutions) {
+  for (const std::int64_t kernel : {3, 5})
+    for (const std::int64_t stride : {1, 2})
+      check(make_case("Conv", {{2, 48, 15, 15}, {48, 1, kernel, kernel}, {48}}, {1, 2},
+                      conv(kernel, stride, 48), {activation(Activation::kHardSwish)}));
+}
+
+TEST_P(CudaKernel, Pools) {
+  Attributes a = conv(3, 2);
+  a.erase("group");
+  check(make_case("MaxPool", {{2, 32, 15, 15}}, {}, a));
+  check(make_case("AveragePool", {{2, 32, 15, 15}}, {}, a));
+  a.set("count_include_pad", std::int64_t{1});
+  check(make_case("AveragePool", {{2, 30, 15, 15}}, {}, a));
+}
+
+TEST_P(CudaKernel, GlobalPools) {
+  check(make_case("GlobalAveragePool", {{2, 72, 7, 7}}, {}));
+  check(make_case("GlobalMaxPool", {{2, 72, 7, 7}}, {}));
+}
+
+TEST_P(CudaKernel, Linear) {
+  Attributes a;
+  a.set("transB", std::int64_t{1});
+  check(make_case("Gemm", {{8, 256}, {104, 256}, {104}}, {1, 2}, a));
+  check(
+      make_case("Gemm", {{8, 256}, {104, 256}, {104}}, {1, 2}, a, {activation(Activation::kRelu)}));
+  check(make_case("Gemm", {{8, 256}, {104, 256}, {104}}, {1, 2}, a,
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kHardSwish)}));
+}
+
+TEST_P(CudaKernel, MatMulOfBatches) {
+  if (GetParam().layout != Layout::kRowMajor) GTEST_SKIP() << "row-major operator";
+  check(make_case("MatMul", {{2, 4, 32, 16}, {2, 4, 16, 24}}, {}));
+  check(make_case("MatMul", {{2, 32, 16}, {16, 24}}, {1}));
+}
+
+TEST_P(CudaKernel, PointwiseWithBroadcasting) {
+  check(make_case("Add", {{2, 32, 7, 7}, {2, 32, 7, 7}}, {}, {}, {activation(Activation::kRelu)}));
+  check(make_case("Mul", {{2, 32, 7, 7}, {2, 32, 1, 1}}, {}));
+  check(make_case("Mul", {{2, 30, 7, 7}, {1}}, {}));
+  check(make_case("Sigmoid", {{2, 32, 7, 7}}, {}));
+  check(make_case("HardSwish", {{3, 31}}, {}));
+  check(make_case("Erf", {{3, 31}}, {}));
+}
+
+TEST_P(CudaKernel, Movement) {
+  Attributes axis;
+  axis.set("axis", std::int64_t{1});
+  check(make_case("Concat", {{2, 32, 7, 7}, {2, 24, 7, 7}}, {}, axis));
+  if (GetParam().layout != Layout::kRowMajor) return;
+  Attributes perm;
+  perm.set("perm", std::vector<std::int64_t>{0, 2, 1, 3});
+  check(make_case("Transpose", {{2, 8, 5, 16}}, {}, perm));
+  check(make_case("Flatten", {{2, 8, 5, 16}}, {}));
+}
+
+TEST_P(CudaKernel, RowOperators) {
+  if (GetParam().layout != Layout::kRowMajor) GTEST_SKIP() << "row-major operators";
+  check(make_case("Softmax", {{8, 1000}}, {}));
+  Attributes axis;
+  axis.set("axis", std::int64_t{1});
+  check(make_case("Softmax", {{2, 17, 5}}, {}, axis));
+  check(make_case("LayerNormalization", {{4, 12, 96}, {96}, {96}}, {1, 2}));
+}
+
+TEST_P(CudaKernel, TimesOfModelShapes) {
+  if (std::getenv("GACER_TIME_KERNELS") == nullptr)
+    GTEST_SKIP() << "a measurement: set GACER_TIME_KERNELS";
+  const auto relu = activation(Activation::kRelu);
+  check(make_case("Conv", {{8, 3, 224, 224}, {64, 3, 7, 7}, {64}}, {1, 2}, conv(7, 2), {relu}),
+        true);
+  check(make_case("Conv", {{8, 64, 56, 56}, {64, 64, 3, 3}, {64}}, {1, 2}, conv(3, 1), {relu}),
+        true);
+  check(
+      make_case("Conv", {{8, 1024, 14, 14}, {256, 1024, 1, 1}, {256}}, {1, 2}, conv(1, 1), {relu}),
+      true);
+  check(make_case("Conv", {{8, 256, 14, 14}, {1024, 256, 1, 1}, {1024}}, {1, 2}, conv(1, 1),
+                  {operand(PostOp::Kind::kAdd), relu}),
+        true);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Arithmetic, CudaKernel,
+    ::testing::Values(
+        Arithmetic{Precision::kF32, DType::kF32, Layout::kRowMajor, 1e-4, "f32"},
+        Arithmetic{Precision::kF32, DType::kF32, Layout::kChannelsLast, 1e-4, "f32_last"},
+        Arithmetic{Precision::kTF32, DType::kF32, Layout::kChannelsLast, 5e-3, "tf32_last"},
+        Arithmetic{Precision::kF16, DType::kF16, Layout::kRowMajor, 2e-2, "fp16"},
+        Arithmetic{Precision::kF16, DType::kF16, Layout::kChannelsLast, 2e-2, "fp16_last"},
+        Arithmetic{Precision::kBF16, DType::kBF16, Layout::kChannelsLast, 4e-2, "bf16_last"}),
+    [](const ::testing::TestParamInfo<Arithmetic>& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace gacer

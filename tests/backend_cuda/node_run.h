@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "device/device.h"
+#include "graph/graph.h"
+
+namespace gacer::testing {
+
+/// The CUDA device of this machine, opened once; nullptr without one, `reason` says why.
+Device* cuda_device(std::string* reason);
+
+/// One node over random operands, in f32 and row-major, with what plain loops make of it.
+struct NodeCase {
+  Graph graph;
+  std::vector<Tensor> inputs;  ///< of the graph's inputs
+  Tensor expected;
+};
+
+/// Makes a case of one node. Operands whose index is in `constants` are constants. Posts are
+/// appended; a post with an operand reads an extra input of the result's shape.
+NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
+                   const std::vector<int>& constants, Attributes attributes = {},
+                   std::vector<PostOp> posts = {}, unsigned seed = 1);
+
+/// The same case with another element type and layout of images (operands of rank 3 to 5 that are
+/// no constants). Inputs and constants are rounded, the expectation is made anew.
+NodeCase convert(const NodeCase& from, DType dtype, Layout layout);
+
+struct VariantResult {
+  std::string key;
+  std::string refusal;  ///< empty when it ran
+  double error = 0;     ///< largest difference over the result's scale
+  double microseconds = 0;
+  std::vector<std::string> footprint;
+};
+
+/// Runs every variant of every kernel that supports the case, at one width, on a poisoned result.
+std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Precision precision,
+                                        int width, bool is_timed = false);
+
+/// Why no kernel supports a case; empty when one does.
+std::string refusals(Device& device, const NodeCase& node, Precision precision);
+
+}  // namespace gacer::testing
