@@ -22,8 +22,8 @@ std::string compare_to(const Comparison& comparison, const PolicyResult& best,
   if (reference.empty() || reference == best.policy) return {};
   const auto factor = speedup(comparison, best.policy, reference);
   if (!factor) return {};
-  return fmt::format("{:.2f}x the speed of {} ({:.2f} ms)", *factor, words,
-                     find_result(comparison, reference)->median_ms);
+  return fmt::format("{:.2f}x the speed of {} ({} ms)", *factor, words,
+                     format_ms(find_result(comparison, reference)->median_ms));
 }
 
 }  // namespace
@@ -55,8 +55,9 @@ std::optional<double> speedup(const Comparison& comparison, std::string_view pol
 std::string summary_sentence(const Comparison& comparison) {
   const PolicyResult* best = chosen_result(comparison);
   if (best == nullptr) return "No policy was measured.";
-  std::string text = fmt::format("One round of {} takes {:.2f} ms with the {} plan",
-                                 list_tenants(comparison), best->median_ms, best->policy);
+  std::string text =
+      fmt::format("One round of {} takes {} ms with the {} plan", list_tenants(comparison),
+                  format_ms(best->median_ms), best->policy);
   const std::string sequential =
       compare_to(comparison, *best, "sequential", "running one after the other");
   const std::string& simple = comparison.best_simple;
@@ -71,6 +72,12 @@ std::string summary_sentence(const Comparison& comparison) {
       comparison.policies.size() > 1)
     text += " No regulated plan won beyond the noise, so the simple one is used.";
   return text;
+}
+
+std::string format_ms(double ms) {
+  if (!(ms > 0)) return "-";
+  if (ms >= 100) return fmt::format("{:.1f}", ms);
+  return ms >= 0.1 ? fmt::format("{:.2f}", ms) : fmt::format("{:.2g}", ms);
 }
 
 std::string format_bytes(std::int64_t bytes) {

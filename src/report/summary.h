@@ -22,6 +22,9 @@ std::optional<double> speedup(const Comparison& comparison, std::string_view pol
 /// The outcome in one or two sentences, for people.
 std::string summary_sentence(const Comparison& comparison);
 
+/// "12.34", "123.4", "0.0123"; "-" when there is nothing (0 or less).
+std::string format_ms(double ms);
+
 /// "12.3 MB", "640 KB", "17 B"
 std::string format_bytes(std::int64_t bytes);
 

@@ -44,11 +44,6 @@ std::string pad(const std::string& text, std::size_t width, Align align) {
   return align == Align::kLeft ? text + blanks : blanks + text;
 }
 
-std::string format_ms(double ms) {
-  if (ms <= 0) return "-";
-  return ms < 100 ? fmt::format("{:.2f}", ms) : fmt::format("{:.1f}", ms);
-}
-
 std::string device_line(const DeviceInfo& device) {
   std::string text = device.name;
   if (!device.driver.empty()) text += " · driver " + device.driver;
