@@ -117,7 +117,7 @@ class LayoutAssigner {
     // A first convolution reads a few channels best as they are.
     const ValueId data = node.inputs[0];
     const bool is_thin = is_one_of(kLeaders, node.op) && graph_.value(data).shape[1] < 8 &&
-                         before[data] == Layout::kRowMajor && channel_block(wanted) > 1;
+                         before[data] == Layout::kRowMajor;
     for (const bool keep_data : {true, false}) {
       if (keep_data && !is_thin) continue;
       for (std::size_t i : operands)
