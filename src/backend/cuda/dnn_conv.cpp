@@ -1,8 +1,11 @@
 // Convolutions by cuDNN. Two forms: "fused" has bias and post-ops inside cuDNN's operation graph;
 // "plain" leaves them to one generated pass over the result, which is sometimes faster and takes
-// every post-op. Variants are cuDNN's engine configurations, also those it suggests for fewer SMs.
+// every post-op. Images with less than 8 channels are padded first; "fold" makes four pixels of
+// such an image one when the stride is 2. Variants are cuDNN's engine configurations, also those it
+// suggests for fewer SMs.
 
 #include <algorithm>
+#include <array>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/dnn_plan.h"
@@ -26,8 +29,13 @@ struct ConvPlan {
   std::optional<PointwiseSpec> rest;
   std::vector<int> rest_inputs;  ///< node inputs behind rest.in[1], …
   bool pads_channels = false;
+  int fold = 1;  ///< pixels of an axis that become channels
   std::string suffix;
 };
+
+enum class Form { kFused, kPlain, kFold };
+constexpr std::array<std::pair<Form, const char*>, 3> kForms = {
+    {{Form::kFused, "fused"}, {Form::kPlain, "plain"}, {Form::kFold, "fold"}}};
 
 /// Sizes or strides of a 1-D image as those of a 2-D one with one row.
 std::vector<std::int64_t> with_row(std::vector<std::int64_t> values, std::int64_t row) {
@@ -138,7 +146,28 @@ Result<void> plan_rest(const KernelCall& call, ConvPlan& plan) {
   return {};
 }
 
-Result<ConvPlan> plan_conv(const KernelCall& call) {
+/// Makes a padded convolution with stride 2 one with stride 1 on folded images.
+Result<void> fold_conv(const KernelCall& call, ConvPlan& plan) {
+  DnnConv& conv = plan.plain;
+  if (!plan.pads_channels || call.inputs[0].shape.rank() != 4) return refuse("nothing to fold");
+  if (conv.strides != std::vector<std::int64_t>{2, 2} ||
+      conv.dilations != std::vector<std::int64_t>{1, 1})
+    return refuse("not a stride of 2");
+  plan.fold = 2;
+  conv.x[1] = conv.w[1] = call.inputs[0].shape[1] <= 4 ? 16 : 32;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const std::int64_t odd = conv.pads_begin[i] % 2;  // an empty tap in front makes it even
+    conv.x[2 + i] = (conv.x[2 + i] + 1) / 2;
+    conv.w[2 + i] = (conv.w[2 + i] + odd + 1) / 2;
+    conv.pads_begin[i] = (conv.pads_begin[i] + odd) / 2;
+    conv.pads_end[i] = conv.y[2 + i] - 1 + conv.w[2 + i] - conv.x[2 + i] - conv.pads_begin[i];
+    conv.strides[i] = 1;
+    if (conv.pads_end[i] < 0) return refuse("the window leaves pixels at the end");
+  }
+  return {};
+}
+
+Result<ConvPlan> plan_conv(const KernelCall& call, Form form = Form::kFused) {
   if (call.node.op != "Conv") return refuse("{} is no Conv", call.node.op);
   const OperandDesc& x = call.inputs[0];
   const OperandDesc& w = call.inputs[1];
@@ -166,18 +195,18 @@ Result<ConvPlan> plan_conv(const KernelCall& call) {
   conv.x = with_row(x.shape.dims(), 1);
   conv.x_strides = image_strides(x);
   conv.w = with_row(w.shape.dims(), 1);
-  if (plan.pads_channels) {
-    conv.x[1] = conv.w[1] = kPaddedChannels;
-    conv.x_strides = dense_strides(Shape(conv.x), Layout::kChannelsLast);
-  }
-  conv.w_strides =
-      dense_strides(Shape(conv.w), is_last ? Layout::kChannelsLast : Layout::kRowMajor);
   conv.y = with_row(y.shape.dims(), 1);
   conv.y_strides = image_strides(y);
   conv.pads_begin = spatial(windows.pads_begin, 0);
   conv.pads_end = spatial(windows.pads_end, 0);
   conv.strides = spatial(windows.strides, 1);
   conv.dilations = spatial(windows.dilations, 1);
+  if (plan.pads_channels) conv.x[1] = conv.w[1] = kPaddedChannels;
+  if (form == Form::kFold)
+    if (const auto folded = fold_conv(call, plan); !folded) return Refusal{folded.reason()};
+  if (plan.pads_channels) conv.x_strides = dense_strides(Shape(conv.x), Layout::kChannelsLast);
+  conv.w_strides =
+      dense_strides(Shape(conv.w), is_last ? Layout::kChannelsLast : Layout::kRowMajor);
   plan_fused(call, plan);
   if (const auto rest = plan_rest(call, plan); !rest) return Refusal{rest.reason()};
   return plan;
@@ -199,6 +228,28 @@ std::vector<std::byte> pack_channels_last(const Tensor& weight, DType dtype,
   return bytes_as(dtype, packed);
 }
 
+/// The weight of a folded convolution: tap (h, w) goes to the channels of its place in the fold.
+std::vector<std::byte> pack_folded(const Tensor& weight, const DnnConv& conv, bool is_odd_h,
+                                   bool is_odd_w) {
+  const std::vector<float> values = floats(weight);
+  const Shape& shape = weight.shape();
+  const std::int64_t channels = conv.w[1];
+  const std::int64_t slots = channels / 4;
+  std::vector<float> packed(static_cast<std::size_t>(Shape(conv.w).num_elements()), 0.0F);
+  std::size_t from = 0;
+  for (std::int64_t k = 0; k < shape[0]; ++k)
+    for (std::int64_t c = 0; c < shape[1]; ++c)
+      for (std::int64_t h = 0; h < shape[2]; ++h)
+        for (std::int64_t w = 0; w < shape[3]; ++w, ++from) {
+          const std::int64_t row = h + (is_odd_h ? 1 : 0);
+          const std::int64_t column = w + (is_odd_w ? 1 : 0);
+          const std::int64_t place = row % 2 * 2 + column % 2;
+          const std::int64_t tap = (k * conv.w[2] + row / 2) * conv.w[3] + column / 2;
+          packed[static_cast<std::size_t>(tap * channels + place * slots + c)] = values[from];
+        }
+  return bytes_as(conv.dtype, packed);
+}
+
 std::size_t align(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 class ConvKernel final : public Kernel {
@@ -210,9 +261,14 @@ class ConvKernel final : public Kernel {
     const DType dtype = conv.dtype;
     const bool is_last = call.outputs[0].layout == Layout::kChannelsLast;
     const std::int64_t channels = conv.w[1];
+    const Windows windows = conv_windows(call.node, call.inputs[0].shape, call.inputs[1].shape);
     weight_ = services.upload_packed(
-        *call.constant(1), fmt::format("conv {} {} {}", to_string(dtype), is_last, channels),
+        *call.constant(1),
+        fmt::format("conv {} {} {} {}", to_string(dtype), is_last, channels, plan_.fold),
         [&](const Tensor& w) {
+          if (plan_.fold == 2)
+            return pack_folded(w, conv, windows.pads_begin[0] % 2 != 0,
+                               windows.pads_begin[1] % 2 != 0);
           return is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, floats(w));
         });
     if (has_bias(call)) {
@@ -222,7 +278,9 @@ class ConvKernel final : public Kernel {
     }
     if (!is_fused && plan_.rest) rest_.emplace(services, *plan_.rest);
     if (plan_.pads_channels) {
-      pad_kernel_ = services.kernel("image", "pad_channels_" + plan_.suffix);
+      pad_kernel_ = services.kernel(
+          "image", fmt::format("{}_channels_{}_{}", plan_.fold == 1 ? "pad" : "fold", channels,
+                               plan_.suffix));
       input_ = call.inputs[0];
       padded_bytes_ =
           align(static_cast<std::size_t>(Shape(conv.x).num_elements()) * size_of(dtype));
@@ -270,12 +328,16 @@ class ConvKernel final : public Kernel {
   void record_padding(CUstream stream, void* x, void* padded) const {
     constexpr int kThreads = 256;
     const std::vector<std::int64_t> strides = own_strides(input_);
-    long long pixels = 1;
-    for (int axis = 2; axis < input_.shape.rank(); ++axis) pixels *= input_.shape[axis];
-    const long long images = input_.shape[0];
-    launch(stream, pad_kernel_, {blocks_for(images * pixels, kThreads)}, {kThreads}, 0, padded, x,
-           static_cast<int>(input_.shape[1]), images, pixels, static_cast<long long>(strides[0]),
-           static_cast<long long>(strides[1]), static_cast<long long>(strides.back()));
+    const Shape& shape = input_.shape;
+    const int height = shape.rank() == 4 ? static_cast<int>(shape[2]) : 1;
+    const int width = static_cast<int>(shape[shape.rank() - 1]);
+    const long long images = shape[0];
+    const std::int64_t work = images * plan_.plain.x[2] * plan_.plain.x[3];
+    launch(stream, pad_kernel_, {blocks_for(work, kThreads)}, {kThreads}, 0, padded, x,
+           static_cast<int>(shape[1]), images, height, width, static_cast<long long>(strides[0]),
+           static_cast<long long>(strides[1]),
+           static_cast<long long>(shape.rank() == 4 ? strides[2] : 0),
+           static_cast<long long>(strides.back()));
   }
 
   ConvPlan plan_;
@@ -306,26 +368,33 @@ class DnnConvImpl final : public KernelImpl {
     const Context& context = services_.context();
     const bool is_all = width >= context.num_groups();
     std::vector<std::string> keys;
-    const auto add = [&](const std::optional<DnnConv>& conv, bool is_fused, int sm_target,
+    const auto add = [&](const std::optional<DnnConv>& conv, Form form, int sm_target,
                          std::size_t count) {
       if (!conv) return;
       const std::vector<DnnEngine>& engines = dnn_.engines(*conv, sm_target);
       for (std::size_t i = 0; i < std::min(count, engines.size()); ++i)
-        keys.push_back(make_key(is_fused, engines[i]));
+        keys.push_back(make_key(form, engines[i]));
     };
     const std::optional<DnnConv> plain = plan->plain;
-    add(plan->fused, true, 0, is_all ? 5 : 2);
-    add(plain, false, 0, plan->fused ? (is_all ? 2 : 1) : 5);
+    if (const Result<ConvPlan> fold = plan_conv(call, Form::kFold))
+      add(fold->fused ? fold->fused : fold->plain, Form::kFold, 0, is_all ? 4 : 2);
+    add(plan->fused, Form::kFused, 0, is_all ? 5 : 2);
+    add(plain, Form::kPlain, 0, plan->fused ? (is_all ? 2 : 1) : 5);
     const int sms = is_all ? context.num_sms() / 2 : width * context.sms_per_group();
-    add(plan->fused ? plan->fused : plain, plan->fused.has_value(), sms, 2);
+    if (plan->fused)
+      add(plan->fused, Form::kFused, sms, 2);
+    else
+      add(plain, Form::kPlain, sms, 2);
     return keys;
   }
 
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    Result<ConvPlan> plan = plan_conv(call);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    const auto [is_fused, engine] = parse_key(key);
-    if (is_fused && !plan->fused) fail(ErrorKind::kUnsupported, "'{}': nothing to fuse", key);
+    const auto [form, engine] = parse_key(key);
+    Result<ConvPlan> plan = plan_conv(call, form);
+    if (!plan) fail(ErrorKind::kUnsupported, "'{}': {}", key, plan.reason());
+    if (form == Form::kFused && !plan->fused)
+      fail(ErrorKind::kUnsupported, "'{}': nothing to fuse", key);
+    const bool is_fused = form != Form::kPlain && plan->fused.has_value();
     auto dnn = dnn_.plan(is_fused ? *plan->fused : plan->plain, engine);
     return std::make_unique<ConvKernel>(services_, call, std::move(*plan), std::move(dnn),
                                         is_fused);
@@ -333,12 +402,12 @@ class DnnConvImpl final : public KernelImpl {
 
  private:
   /// "cudnn/9.19.0/all/fused/eng12,k2=3"
-  static std::string make_key(bool is_fused, const DnnEngine& engine) {
+  static std::string make_key(Form form, const DnnEngine& engine) {
     return fmt::format("cudnn/{}/{}/{}/{}", Dnn::version(),
                        engine.sm_target == 0 ? "all" : fmt::format("sm{}", engine.sm_target),
-                       is_fused ? "fused" : "plain", engine.text());
+                       kForms[static_cast<std::size_t>(form)].second, engine.text());
   }
-  static std::pair<bool, DnnEngine> parse_key(const std::string& key) {
+  static std::pair<Form, DnnEngine> parse_key(const std::string& key) {
     std::vector<std::string> parts;
     std::size_t begin = 0;
     for (std::size_t i = 0; i < 4 && begin != std::string::npos; ++i) {
@@ -346,15 +415,17 @@ class DnnConvImpl final : public KernelImpl {
       parts.push_back(key.substr(begin, slash - begin));
       begin = slash == std::string::npos ? slash : slash + 1;
     }
-    if (begin == std::string::npos || parts.size() != 4 || parts[0] != "cudnn" ||
-        (parts[3] != "fused" && parts[3] != "plain"))
+    const auto* form = std::find_if(kForms.begin(), kForms.end(), [&](const auto& entry) {
+      return parts.size() == 4 && parts[3] == entry.second;
+    });
+    if (begin == std::string::npos || parts[0] != "cudnn" || form == kForms.end())
       fail(ErrorKind::kUnsupported, "'{}' is no cuDNN variant", key);
     if (parts[1] != Dnn::version())
       fail(ErrorKind::kUnsupported, "'{}' was made with cuDNN {}, here is {}", key, parts[1],
            Dnn::version());
     int sm_target = 0;
     if (parts[2] != "all") sm_target = std::atoi(parts[2].c_str() + 2);
-    return {parts[3] == "fused", parse_dnn_engine(key.substr(begin), sm_target)};
+    return {form->first, parse_dnn_engine(key.substr(begin), sm_target)};
   }
 
   Services services_;
