@@ -34,6 +34,7 @@ void add_compare_command(CLI::App& app, Invocation& invocation) {
   command.add_option("-p,--policies", *policies, "Policies, separated by commas, or all")
       ->delimiter(',')
       ->allow_extra_args(false)
+      ->type_name("LIST")
       ->capture_default_str()
       ->group("Search");
   add_engine_options(command, *options);

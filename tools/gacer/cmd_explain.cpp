@@ -22,7 +22,7 @@ Example
 void add_explain_command(CLI::App& app, Invocation& invocation) {
   CLI::App& command = *app.add_subcommand("explain", "Say in words what a plan does");
   auto options = std::make_shared<Options>();
-  command.add_option("PLAN", options->plan, "A plan file")->required();
+  command.add_option("PLAN", options->plan, "A plan file")->type_name("")->required();
   add_models(command, *options, /*is_required=*/false);
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);

@@ -43,7 +43,9 @@ int list_ops(const std::string& device_name) {
 void add_ops_command(CLI::App& app, Invocation& invocation) {
   CLI::App& command = *app.add_subcommand("ops", "List the operators and the kernels of a device");
   auto device = std::make_shared<std::string>("cpu");
-  command.add_option("-d,--device", *device, "Whose kernels to list")->capture_default_str();
+  command.add_option("-d,--device", *device, "Whose kernels to list")
+      ->type_name("DEVICE")
+      ->capture_default_str();
   command.callback(
       [device, &invocation] { invocation.action = [device] { return list_ops(*device); }; });
 }

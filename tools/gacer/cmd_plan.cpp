@@ -37,9 +37,12 @@ void add_plan_command(CLI::App& app, Invocation& invocation) {
   auto policy = std::make_shared<std::string>("auto");
   add_models(command, *options);
   command.add_option("-p,--policy", *policy, "How the device is shared")
+      ->type_name("NAME")
       ->capture_default_str()
       ->group("Search");
-  command.add_option("--save-plan", options->save_plan, "Write the plan (JSON)")->group("Results");
+  command.add_option("--save-plan", options->save_plan, "Write the plan (JSON)")
+      ->type_name("FILE")
+      ->group("Results");
   add_engine_options(command, *options);
   add_search_options(command, *options);
   add_verbosity_options(command, *options);

@@ -42,6 +42,7 @@ void add_profile_command(CLI::App& app, Invocation& invocation) {
   command
       .add_option("--record", *record,
                   "Also write the device and its rows for --device sim:FILE on other machines")
+      ->type_name("FILE")
       ->group("Results");
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);

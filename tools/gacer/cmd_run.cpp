@@ -15,7 +15,7 @@ namespace {
 constexpr const char* kFooter = R"(
 Examples
   gacer run zoo:resnet18@8 zoo:mobilenet_v3_large@8 --html report.html
-  gacer run 'rec.onnx?W=320' --input x=line.npy --output answers/
+  gacer run 'rec.onnx?H=48&W=320' --input x=line.npy --output answers/
   gacer run --plan pair.plan.json)";
 
 int run(const Options& options, const std::string& policy, const std::string& command_line) {
@@ -43,11 +43,13 @@ void add_run_command(CLI::App& app, Invocation& invocation) {
   auto policy = std::make_shared<std::string>("auto");
   add_models(command, *options, /*is_required=*/false);
   auto* policy_option = command.add_option("-p,--policy", *policy, "How the device is shared")
+                            ->type_name("NAME")
                             ->capture_default_str()
                             ->group("Search");
   command
       .add_option("--plan", options->plan,
                   "Run this plan instead of searching one; MODELs default to the plan's")
+      ->type_name("FILE")
       ->excludes(policy_option)
       ->group("Search");
   command

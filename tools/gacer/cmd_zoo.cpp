@@ -54,11 +54,13 @@ void add_zoo_command(CLI::App& app, Invocation& invocation) {
   auto name = std::make_shared<std::string>();
   auto out = std::make_shared<std::string>();
   auto seed = std::make_shared<std::uint64_t>(1);
-  auto* name_option = command.add_option("NAME", *name, "A model of the list, NAME[@BATCH]");
-  auto* out_option = command.add_option("-o,--out", *out, "Write the model to this ONNX file");
+  auto* name_option =
+      command.add_option("NAME", *name, "A model of the list, NAME[@BATCH]")->type_name("");
+  auto* out_option =
+      command.add_option("-o,--out", *out, "Write the model to this ONNX file")->type_name("FILE");
   name_option->needs(out_option);
   out_option->needs(name_option);
-  command.add_option("--seed", *seed, "Of the weights")->capture_default_str();
+  command.add_option("--seed", *seed, "Of the weights")->type_name("N")->capture_default_str();
   command.footer(kFooter);
   command.callback([name, out, seed, &invocation] {
     invocation.action = [name, out, seed] {

@@ -15,6 +15,18 @@
 #include "report/trace.h"
 
 namespace gacer::cli {
+namespace {
+
+/// What the searches said of their plans.
+void print_notes(const Comparison& comparison) {
+  for (const PolicyResult& result : comparison.policies) {
+    fmt::print("\n{}: searched {:.1f} s, predicted {} ms\n", result.policy, result.search_s,
+               format_ms(result.predicted_ms));
+    for (const auto& [key, note] : result.plan.notes) fmt::print("  {}: {}\n", key, note);
+  }
+}
+
+}  // namespace
 
 void write_result(const std::string& path, const std::string& text) {
   if (path == "-")
@@ -30,6 +42,7 @@ int report_comparison(Session& session, const Comparison& comparison,
   const bool is_stdout_taken = options.json == "-" || options.html == "-" || options.trace == "-";
   if (!options.is_quiet && !is_stdout_taken)
     fmt::print("{}", report_table(comparison, wants_color(STDOUT_FILENO)));
+  if (options.is_verbose && !is_stdout_taken) print_notes(comparison);
   if (!options.json.empty()) write_result(options.json, report_json(comparison, command_line));
   if (!options.html.empty()) write_result(options.html, report_html(comparison, command_line));
   if (!options.trace.empty()) write_result(options.trace, report_trace(comparison));

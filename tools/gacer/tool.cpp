@@ -24,7 +24,7 @@ constexpr const char* kFooter = R"(MODEL is  PATH|zoo:NAME [@BATCH] [?DIM=N&...]
 
 Examples
   gacer compare zoo:resnet18@8 zoo:mobilenet_v3_large@8
-  gacer run 'rec.onnx@4?W=320,priority=high' 'det.onnx?H=640&W=640' --html report.html
+  gacer run 'rec.onnx@4?H=48&W=320,priority=high' 'det.onnx?H=640&W=640' --html report.html
   gacer plan zoo:resnet50@8 zoo:vgg16@8 --save-plan pair.plan.json
   gacer explain pair.plan.json
 
