@@ -368,14 +368,16 @@ class DnnConvImpl final : public KernelImpl {
     const Context& context = services_.context();
     const bool is_all = width >= context.num_groups();
     std::vector<std::string> keys;
+    const std::optional<DnnConv> plain = plan->plain;
     const auto add = [&](const std::optional<DnnConv>& conv, Form form, int sm_target,
                          std::size_t count) {
       if (!conv) return;
       const std::vector<DnnEngine>& engines = dnn_.engines(*conv, sm_target);
-      for (std::size_t i = 0; i < std::min(count, engines.size()); ++i)
+      for (std::size_t i = 0; i < std::min(count, engines.size()); ++i) {
         keys.push_back(make_key(form, engines[i]));
+        offer(*plain, *conv, engines[i]);
+      }
     };
-    const std::optional<DnnConv> plain = plan->plain;
     if (const Result<ConvPlan> fold = plan_conv(call, Form::kFold))
       add(fold->fused ? fold->fused : fold->plain, Form::kFold, 0, is_all ? 4 : 2);
     add(plan->fused, Form::kFused, 0, is_all ? 5 : 2);
@@ -395,6 +397,9 @@ class DnnConvImpl final : public KernelImpl {
     if (form == Form::kFused && !plan->fused)
       fail(ErrorKind::kUnsupported, "'{}': nothing to fuse", key);
     const bool is_fused = form != Form::kPlain && plan->fused.has_value();
+    // Who asks for a second variant of a node is about to measure them all.
+    if (form != Form::kFold && plan->plain.text() == offered_text_ && ++num_prepared_ == 2)
+      dnn_.build_ahead(offered_);
     auto dnn = dnn_.plan(is_fused ? *plan->fused : plan->plain, engine);
     return std::make_unique<ConvKernel>(services_, call, std::move(*plan), std::move(dnn),
                                         is_fused);
@@ -428,8 +433,21 @@ class DnnConvImpl final : public KernelImpl {
     return {form->first, parse_dnn_engine(key.substr(begin), sm_target)};
   }
 
+  /// Remembers what variants() named for the node that it was last asked about.
+  void offer(const DnnConv& node, const DnnConv& conv, const DnnEngine& engine) const {
+    if (node.text() != offered_text_) {
+      offered_text_ = node.text();
+      offered_.clear();
+      num_prepared_ = 0;
+    }
+    offered_.emplace_back(conv, engine);
+  }
+
   Services services_;
   mutable Dnn dnn_;
+  mutable std::string offered_text_;
+  mutable std::vector<std::pair<DnnConv, DnnEngine>> offered_;
+  mutable int num_prepared_ = 0;
 };
 
 }  // namespace

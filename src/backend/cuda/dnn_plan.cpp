@@ -2,7 +2,12 @@
 
 #include <array>
 #include <charconv>
+#include <condition_variable>
+#include <deque>
+#include <future>
 #include <map>
+#include <mutex>
+#include <thread>
 
 #include <fmt/ranges.h>
 
@@ -321,9 +326,12 @@ std::vector<DnnEngine> ask_heuristics(const OperationGraph& graph, cudnnBackendH
 
 class BuiltPlan final : public DnnPlan {
  public:
-  BuiltPlan(std::shared_ptr<DnnHandle> handle, const DnnConv& conv, const DnnEngine& choice)
+  /// Built with `builder`, which may be another thread's handle; executed with `handle`.
+  BuiltPlan(std::shared_ptr<DnnHandle> handle, std::shared_ptr<DnnHandle> builder,
+            const DnnConv& conv, const DnnEngine& choice)
       : handle_(std::move(handle)),
-        graph_(handle_->get(), conv),
+        builder_(std::move(builder)),
+        graph_(builder_->get(), conv),
         engine_(CUDNN_BACKEND_ENGINE_DESCRIPTOR),
         config_(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR),
         plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
@@ -348,7 +356,7 @@ class BuiltPlan final : public DnnPlan {
       config_.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
                   static_cast<std::int64_t>(raws.size()), raws.data());
     config_.finalize("engine configuration");
-    plan_.set_one(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle_->get());
+    plan_.set_one(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, builder_->get());
     plan_.set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config_);
     plan_.finalize("execution plan");
     workspace_bytes_ = static_cast<std::size_t>(
@@ -377,6 +385,7 @@ class BuiltPlan final : public DnnPlan {
 
  private:
   std::shared_ptr<DnnHandle> handle_;
+  std::shared_ptr<DnnHandle> builder_;
   OperationGraph graph_;
   Descriptor engine_;
   std::vector<std::unique_ptr<Descriptor>> knobs_;
@@ -427,15 +436,114 @@ DnnEngine parse_dnn_engine(const std::string& text, int sm_target) {
   return engine;
 }
 
+namespace {
+
+std::string plan_text(const DnnConv& conv, const DnnEngine& engine) {
+  return fmt::format("sm{} {} {}", engine.sm_target, engine.text(), conv.text());
+}
+
+/// Threads that build plans, each with a handle of its own.
+class Builders {
+ public:
+  using Result = std::shared_ptr<const DnnPlan>;
+
+  Builders(const Context& context, std::shared_ptr<DnnHandle> handle)
+      : context_(context), handle_(std::move(handle)) {
+    const unsigned cores = std::max(2U, std::thread::hardware_concurrency());
+    for (unsigned i = 0; i < std::min(12U, cores - 1); ++i)
+      threads_.emplace_back([this] { work(); });
+  }
+  ~Builders() {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      is_stopping_ = true;
+      tasks_.clear();
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+  Builders(const Builders&) = delete;
+  Builders& operator=(const Builders&) = delete;
+
+  void forget() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (const Task& task : tasks_) pending_.erase(task.text);
+    tasks_.clear();
+  }
+  void add(const DnnConv& conv, const DnnEngine& engine) {
+    const std::string text = plan_text(conv, engine);
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (pending_.count(text) != 0) return;
+    tasks_.push_back({text, conv, engine, std::make_shared<std::promise<Result>>()});
+    pending_[text] = tasks_.back().promise->get_future().share();
+    changed_.notify_one();
+  }
+  /// The plan if it was begun here, waiting for it; nothing otherwise.
+  Result take(const std::string& text) {
+    std::shared_future<Result> future;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      const auto found = pending_.find(text);
+      if (found == pending_.end()) return nullptr;
+      future = found->second;
+      pending_.erase(found);
+    }
+    return future.get();
+  }
+
+ private:
+  struct Task {
+    std::string text;
+    DnnConv conv;
+    DnnEngine engine;
+    std::shared_ptr<std::promise<Result>> promise;
+  };
+
+  void work() {
+    std::shared_ptr<DnnHandle> own;
+    while (true) {
+      Task task;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        changed_.wait(lock, [&] { return is_stopping_ || !tasks_.empty(); });
+        if (is_stopping_) return;
+        task = std::move(tasks_.front());
+        tasks_.pop_front();
+      }
+      // Whatever goes wrong is told to whoever asks for the plan.
+      try {
+        context_.make_current();
+        if (!own) own = std::make_shared<DnnHandle>();
+        task.promise->set_value(
+            std::make_shared<const BuiltPlan>(handle_, own, task.conv, task.engine));
+      } catch (...) {
+        task.promise->set_exception(std::current_exception());
+      }
+    }
+  }
+
+  const Context& context_;
+  std::shared_ptr<DnnHandle> handle_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_stopping_ = false;
+  std::deque<Task> tasks_;
+  std::map<std::string, std::shared_future<Result>> pending_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
 struct Dnn::State {
   Context& context;
   std::shared_ptr<DnnHandle> handle;
   std::map<std::string, std::vector<DnnEngine>> engines;
   std::map<std::string, std::shared_ptr<const DnnPlan>> plans;
+  std::unique_ptr<Builders> builders;
 };
 
 Dnn::Dnn(const Services& services)
-    : state_(std::make_unique<State>(State{services.context(), nullptr, {}, {}})) {
+    : state_(std::make_unique<State>(State{services.context(), nullptr, {}, {}, nullptr})) {
   services.context().make_current();
   state_->handle = std::make_shared<DnnHandle>();
 }
@@ -465,13 +573,24 @@ const std::vector<DnnEngine>& Dnn::engines(const DnnConv& conv, int sm_target) {
 }
 
 std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& engine) {
-  const std::string key = fmt::format("sm{} {} {}", engine.sm_target, engine.text(), conv.text());
-  if (const auto known = state_->plans.find(key); known != state_->plans.end())
-    return known->second;
+  std::shared_ptr<const DnnPlan>& plan = state_->plans[plan_text(conv, engine)];
+  if (plan) return plan;
+  if (state_->builders) plan = state_->builders->take(plan_text(conv, engine));
+  if (plan) return plan;
   state_->context.make_current();
-  auto built = std::make_shared<const BuiltPlan>(state_->handle, conv, engine);
-  state_->plans[key] = built;
-  return built;
+  plan = std::make_shared<const BuiltPlan>(state_->handle, state_->handle, conv, engine);
+  return plan;
+}
+
+void Dnn::build_ahead(const std::vector<std::pair<DnnConv, DnnEngine>>& wanted) {
+  if (!state_->builders)
+    state_->builders = std::make_unique<Builders>(state_->context, state_->handle);
+  state_->builders->forget();
+  for (const auto& [conv, engine] : wanted) {
+    const auto known = state_->plans.find(plan_text(conv, engine));
+    if (known == state_->plans.end() || known->second == nullptr)
+      state_->builders->add(conv, engine);
+  }
 }
 
 }  // namespace gacer::cuda

@@ -314,6 +314,47 @@ Result<Pieces> plan_slice(const KernelCall& call) {
   return Pieces{std::move(piece)};
 }
 
+/// y[a…, i…, b…] = data[a…, indices[i…], b…]; a negative index counts from the end.
+Result<Pieces> plan_gather(const KernelCall& call) {
+  const OperandDesc& data = input(call, 0);
+  const OperandDesc& indices = input(call, 1);
+  const OperandDesc& out = call.outputs[0];
+  if (indices.dtype != DType::kI64 && indices.dtype != DType::kI32)
+    return refuse("indices of {}", to_string(indices.dtype));
+  const int axis = normalize_axis(call.node.attributes.get_int("axis", 0), data.shape.rank());
+  const std::vector<std::int64_t> data_strides = own_strides(data);
+  const std::vector<std::int64_t> index_strides = own_strides(indices);
+  const int added = indices.shape.rank();
+  std::string place = "0";
+  std::string rest = "0";
+  for (int i = 0; i < added; ++i)
+    place += fmt::format(" + c{} * {}LL", axis + i, index_strides[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < data.shape.rank(); ++i) {
+    if (i == axis) continue;
+    const int at = i < axis ? i : i + added - 1;
+    rest += fmt::format(" + c{} * {}LL", at, data_strides[static_cast<std::size_t>(i)]);
+  }
+  Piece piece;
+  piece.spec.dims = out.shape.dims();
+  piece.spec.out = {out.dtype, own_strides(out), "", "", "0"};
+  if (piece.spec.dims.empty()) {
+    piece.spec.dims = {1};
+    piece.spec.out.strides = {1};
+  }
+  piece.spec.in.push_back({indices.dtype, {}, place, "", "0"});
+  // The position comes from the other operand's array, wrapped into the table.
+  const std::string row = fmt::format("((a0[{0}] % {1}LL + {1}LL) % {1}LL)", place, data.shape[axis]);
+  piece.spec.in.push_back(
+      {data.dtype, {}, fmt::format("{} * {}LL + {}", row, data_strides[static_cast<std::size_t>(axis)], rest),
+       "", "0"});
+  piece.spec.expression = "x1";
+  if (data.dtype == DType::kF64) piece.spec.compute = "double";
+  else if (!is_float(data.dtype)) piece.spec.compute = "long long";
+  piece.inputs = {1, 0};
+  piece.in_offsets = {0, 0};
+  return Pieces{std::move(piece)};
+}
+
 Result<Pieces> plan(const KernelCall& call) {
   const std::string& op = call.node.op;
   for (const auto* operands : {&call.inputs, &call.outputs})
@@ -324,7 +365,7 @@ Result<Pieces> plan(const KernelCall& call) {
       {"Reshape", plan_flat_copy},   {"Flatten", plan_flat_copy},
       {"Squeeze", plan_flat_copy},   {"Unsqueeze", plan_flat_copy},
       {"Transpose", plan_transpose}, {"Expand", plan_expand},
-      {"Concat", plan_concat},       {"Split", plan_split},
+      {"Gather", plan_gather},       {"Concat", plan_concat},       {"Split", plan_split},
       {"Slice", plan_slice},         {"BatchNormalization", plan_batch_norm}};
   if (const auto found = movers.find(op); found != movers.end()) {
     if (!call.node.post.empty() && op != "BatchNormalization")

@@ -166,6 +166,8 @@ class RowsKernel final : public Kernel {
     switch (plan_.kind) {
       case RowsPlan::Kind::kReduce:
         kernel_ = kernel(plan_.inner == 1 ? "reduce_last" : "reduce_middle");
+        vector_ = static_cast<int>(8 / size_of(call.inputs[0].dtype));
+        if (plan_.inner > 1) vector_kernel_ = kernel("reduce_middle_vec");
         break;
       case RowsPlan::Kind::kSoftmax:
         kernel_ = kernel("softmax");
@@ -217,17 +219,22 @@ class RowsKernel final : public Kernel {
              code);
       return;
     }
-    constexpr unsigned kColumns = 32;
+    const bool is_aligned = reinterpret_cast<std::uintptr_t>(x) % 8 == 0 &&
+                            reinterpret_cast<std::uintptr_t>(y) % 8 == 0;
+    const int vector = is_aligned && inner % vector_ == 0 ? vector_ : 1;
+    constexpr unsigned kColumns = 16;
     unsigned rows = 1;
-    while (rows < 16 && rows * 4 < static_cast<unsigned>(length)) rows *= 2;
-    const unsigned columns = blocks_for(inner, kColumns);
+    while (rows < 16 && rows * 2 < static_cast<unsigned>(length)) rows *= 2;
+    const unsigned columns = blocks_for(inner / vector, kColumns);
     const auto planes = static_cast<unsigned>(std::min<long long>(outer, 65535));
-    launch(stream, kernel_, {columns, planes}, {kColumns, rows}, 0, y, x, outer, length, inner,
-           code);
+    launch(stream, vector > 1 ? vector_kernel_ : kernel_, {columns, planes}, {kColumns, rows}, 0, y,
+           x, outer, length, inner, code);
   }
 
   RowsPlan plan_;
   CUkernel kernel_ = nullptr;
+  CUkernel vector_kernel_ = nullptr;
+  int vector_ = 1;
   std::shared_ptr<CudaBuffer> scale_;
   std::shared_ptr<CudaBuffer> bias_;
 };

@@ -39,6 +39,51 @@ __device__ void reduce_middle(T* y, const T* x, long long outer, int length, int
   }
 }
 
+/// The same with V neighbours a thread; inner is a multiple of V.
+template <typename T, int V>
+__device__ void reduce_middle_vec(T* y, const T* x, long long outer, int length, int inner,
+                                  int code) {
+  __shared__ float parts[256 * V];
+  const int column = (blockIdx.x * blockDim.x + threadIdx.x) * V;
+  const bool is_sum = code == kReduceMean || code == kReduceSum;
+  const float sign = code == kReduceMin ? -1.0f : 1.0f;
+  for (long long o = blockIdx.y; o < outer; o += gridDim.y) {
+    float acc[V];
+#pragma unroll
+    for (int v = 0; v < V; ++v) acc[v] = is_sum ? 0.0f : Max::start();
+    if (column < inner)
+      for (int r = threadIdx.y; r < length; r += blockDim.y) {
+        const Pack<T, V> pack =
+            *reinterpret_cast<const Pack<T, V>*>(x + (o * length + r) * inner + column);
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          const float value = sign * to_float(pack.at[v]);
+          acc[v] = is_sum ? acc[v] + value : Max::merge(acc[v], value);
+        }
+      }
+    float* mine = parts + (threadIdx.y * blockDim.x + threadIdx.x) * V;
+#pragma unroll
+    for (int v = 0; v < V; ++v) mine[v] = acc[v];
+    __syncthreads();
+    for (int half = blockDim.y / 2; half > 0; half /= 2) {
+      if (threadIdx.y < half) {
+        const float* other = mine + half * blockDim.x * V;
+        for (int v = 0; v < V; ++v)
+          mine[v] = is_sum ? mine[v] + other[v] : Max::merge(mine[v], other[v]);
+      }
+      __syncthreads();
+    }
+    if (threadIdx.y == 0 && column < inner) {
+      Pack<T, V> result;
+      for (int v = 0; v < V; ++v)
+        result.at[v] =
+            from_float<T>(sign * (code == kReduceMean ? mine[v] / length : mine[v]));
+      *reinterpret_cast<Pack<T, V>*>(y + o * inner + column) = result;
+    }
+    __syncthreads();
+  }
+}
+
 /// x is [rows, length]: a warp each row.
 template <typename T>
 __device__ void reduce_last(T* y, const T* x, long long rows, int length, int code) {
@@ -111,6 +156,10 @@ __device__ void layer_norm(T* y, const T* x, const float* scale, const float* bi
                                                     int inner, int code) {                         \
     reduce_middle<T>(y, x, outer, length, inner, code);                                            \
   }                                                                                                \
+  extern "C" __global__ void reduce_middle_vec_##suffix(T* y, const T* x, long long outer, \
+                                                        int length, int inner, int code) { \
+    reduce_middle_vec<T, 8 / sizeof(T)>(y, x, outer, length, inner, code); \
+  } \
   extern "C" __global__ void reduce_last_##suffix(T* y, const T* x, long long rows, int length,    \
                                                   int code) {                                      \
     reduce_last<T>(y, x, rows, length, code);                                                      \
