@@ -48,6 +48,8 @@ class GraphBuilder {
     std::vector<std::string> outputs;
     for (const auto& output : proto.output()) outputs.push_back(output.name());
     if (outputs.empty()) fail(ErrorKind::kModel, "the graph has no outputs");
+    // Kept free until add_output: an inlined body may use the same names for other values.
+    names_.insert(outputs.begin(), outputs.end());
     add_nodes(proto.node(), outputs, scope);
     for (const std::string& output : outputs) add_output(output, scope);
     BuiltGraph built;
@@ -414,21 +416,21 @@ class GraphBuilder {
     const std::optional<ValueId> found = find(name, &scope);
     if (!found) fail(ErrorKind::kModel, "the output '{}' is never written", name);
     ValueId id = *found;
+    // An input may have the output's name, and an output may be listed twice.
+    const bool is_taken = graph_.find_value(name) != kNone;
+    const std::string own_name = is_taken ? unique_name(name + ":output") : name;
     if (graph_.value(id).producer == kNone || graph_.is_output(id)) {
       Value copy;
-      if (graph_.is_constant(id) && graph_.value(id).name == name)
-        graph_.value(id).name = unique_name(name + ":constant");
-      const bool is_taken = graph_.find_value(name) != kNone;
-      copy.name = is_taken ? unique_name(name + ":output") : name;
+      copy.name = own_name;
       Node node;
       node.op = "Identity";
-      node.name = copy.name;
+      node.name = own_name;
       node.inputs = {id};
       id = graph_.add_value(std::move(copy));
       node.outputs = {id};
       infer_node(graph_, graph_.add_node(std::move(node)));
-    } else if (graph_.value(id).name != name) {
-      graph_.value(id).name = name;
+    } else {
+      graph_.value(id).name = own_name;
     }
     graph_.outputs.push_back(id);
   }

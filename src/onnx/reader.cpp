@@ -70,8 +70,9 @@ std::unordered_map<std::string, Shape> shapes_at_twice(ModelFile& model, const B
                                                        const BuiltGraph& built) {
   try {
     return build_graph(model, inputs.with_batch(2 * inputs.batch), &built.folded).shape_derived;
-  } catch (const Error&) {
-    return {};
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kModel || error.kind() == ErrorKind::kUnsupported) return {};
+    throw;
   }
 }
 

@@ -207,8 +207,9 @@ bool may_be_dynamic(const Graph& graph) {
   const std::string skeleton = Writer(graph, /*is_dynamic=*/true).write_skeleton();
   try {
     return scales_with_batch(graph, parse_onnx(skeleton, graph.name, {2 * graph.batch, {}}));
-  } catch (const Error&) {
-    return false;
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::kModel || error.kind() == ErrorKind::kUnsupported) return false;
+    throw;
   }
 }
 

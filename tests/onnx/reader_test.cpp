@@ -335,6 +335,19 @@ TEST(ReadOnnx, FunctionsAreInlinedWithTheirAttributes) {
   EXPECT_THAT(run(graph, {Tensor::from<float>({1, 2}, {-4, 1})}), ElementsAre(-7.5F, 4));
 }
 
+TEST(ReadOnnx, NamesInsideAFunctionAreItsOwn) {
+  ModelMaker maker = function_model();
+  onnx::FunctionProto& function = *maker.proto.mutable_functions(0);
+  function.mutable_node(0)->set_output(0, "y");  // the model's output is "y" too
+  function.mutable_node(1)->set_input(0, "y");
+  const Graph graph = read(maker);
+  int named_y = 0;
+  for (const Value& value : graph.values()) named_y += value.name == "y" ? 1 : 0;
+  EXPECT_EQ(named_y, 1);
+  EXPECT_EQ(graph.value(graph.outputs[0]).name, "y");
+  EXPECT_THAT(run(graph, {Tensor::from<float>({1, 2}, {-4, 1})}), ElementsAre(-7.5F, 4));
+}
+
 TEST(ReadOnnx, FunctionThatCallsItselfIsRefused) {
   ModelMaker maker = function_model();
   onnx::NodeProto& node = *maker.proto.mutable_functions(0)->mutable_node(1);
