@@ -11,6 +11,7 @@ std::vector<Case> pooling_cases();
 std::vector<Case> product_cases();
 std::vector<Case> attention_cases();
 std::vector<Case> normalization_cases();
+std::vector<Case> recurrent_cases();
 std::vector<Case> pointwise_cases();
 std::vector<Case> movement_cases();
 

@@ -24,8 +24,9 @@ const std::vector<std::unique_ptr<Device>>& devices() {
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const auto& part : {convolution_cases(), pooling_cases(), product_cases(), attention_cases(),
-                           normalization_cases(), pointwise_cases(), movement_cases()})
+  for (const auto& part :
+       {convolution_cases(), pooling_cases(), product_cases(), attention_cases(),
+        normalization_cases(), recurrent_cases(), pointwise_cases(), movement_cases()})
     cases.insert(cases.end(), part.begin(), part.end());
   return cases;
 }

@@ -37,6 +37,7 @@ const std::vector<ConvSetup>& setups() {
       {"depthwise", {2, 24, 10, 10}, {24, 1, 3, 3}, {1, 1}, {1, 1, 1, 1}, {1, 1}, 24},
       {"depthwise_strided", {2, 20, 10, 10}, {20, 1, 5, 5}, {2, 2}, {2, 2, 2, 2}, {1, 1}, 20},
       {"one_axis", {2, 8, 33}, {16, 8, 3}, {2}, {1, 1}, {1}},
+      {"last_axis_of_one", {2, 16, 40, 1}, {24, 16, 5, 1}, {1, 1}, {2, 0, 2, 0}, {1, 1}},
       {"three_axes", {2, 8, 5, 6, 7}, {8, 8, 3, 3, 3}, {1, 1, 1}, {1, 1, 1, 1, 1, 1}, {1, 1, 1}},
   };
   return all;
@@ -96,6 +97,18 @@ void add_transposed(std::vector<Case>& cases) {
     Attributes attributes = attributes_of(setup);
     if (setup.strides[0] == 2 && setup.pads[0] == 1) attributes.set("output_padding", Ints{1, 0});
     builder.node("ConvTranspose", {x, w, bias}, attributes).images("onednn.deconvolution");
+    cases.push_back(builder.build());
+  }
+  for (const std::int64_t channels : {std::int64_t{1}, std::int64_t{12}, std::int64_t{16}}) {
+    CaseBuilder builder("conv_transpose_apart" + std::to_string(channels));
+    const ValueId x = builder.input({2, 24, 5, 6});
+    const ValueId w = builder.constant({24, channels, 2, 3});
+    const ValueId bias = builder.constant({channels});
+    Attributes attributes;
+    attributes.set("strides", Ints{2, 3});
+    builder.node("ConvTranspose", {x, w, bias}, attributes)
+        .activation(Activation::kSigmoid)
+        .images("onednn.upsample");
     cases.push_back(builder.build());
   }
 }

@@ -121,6 +121,46 @@ std::vector<Case> attention_cases() {
   return cases;
 }
 
+std::vector<Case> recurrent_cases() {
+  struct Setup {
+    const char* op;
+    const char* direction;
+    std::int64_t gates;
+    bool has_states = true;
+    bool is_linear = false;
+    int num_outputs = 3;
+  };
+  std::vector<Case> cases;
+  for (const Setup& setup :
+       {Setup{"LSTM", "forward", 4}, Setup{"LSTM", "reverse", 4}, Setup{"LSTM", "bidirectional", 4},
+        Setup{"LSTM", "forward", 4, false, false, 1}, Setup{"GRU", "forward", 3, true, false, 2},
+        Setup{"GRU", "bidirectional", 3, false, true, 2}, Setup{"GRU", "reverse", 3, true, true, 2},
+        Setup{"RNN", "forward", 1, true, false, 2}}) {
+    constexpr std::int64_t kSteps = 5, kBatch = 3, kInput = 12, kHidden = 16;
+    const std::int64_t directions = std::string(setup.direction) == "bidirectional" ? 2 : 1;
+    CaseBuilder builder(std::string(setup.op) + "_" + setup.direction +
+                        (setup.has_states ? "_states" : "") + (setup.is_linear ? "_linear" : ""));
+    const ValueId x = builder.input({kSteps, kBatch, kInput}, /*batch_axis=*/1);
+    const ValueId w = builder.constant({directions, setup.gates * kHidden, kInput});
+    const ValueId r = builder.constant({directions, setup.gates * kHidden, kHidden});
+    const ValueId b = builder.constant({directions, 2 * setup.gates * kHidden});
+    std::vector<ValueId> inputs = {x, w, r, b};
+    if (setup.has_states) {
+      inputs.push_back(kNone);
+      inputs.push_back(builder.input({directions, kBatch, kHidden}, /*batch_axis=*/1));
+      if (setup.gates == 4)
+        inputs.push_back(builder.input({directions, kBatch, kHidden}, /*batch_axis=*/1));
+    }
+    Attributes attributes;
+    attributes.set("hidden_size", kHidden);
+    attributes.set("direction", std::string(setup.direction));
+    if (setup.is_linear) attributes.set("linear_before_reset", std::int64_t{1});
+    builder.node(setup.op, inputs, attributes, setup.num_outputs).kernel("onednn.rnn");
+    cases.push_back(builder.build());
+  }
+  return cases;
+}
+
 std::vector<Case> normalization_cases() {
   std::vector<Case> cases;
   for (const char* op : {"Softmax", "LogSoftmax"})

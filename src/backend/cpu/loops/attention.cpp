@@ -39,11 +39,33 @@ void multiply(char trans_b, std::int64_t m, std::int64_t n, std::int64_t k, floa
          static_cast<int>(status));
 }
 
+constexpr std::int64_t kLanes = 16;
+
+float largest_of(const float* row, std::int64_t count) {
+  std::array<float, kLanes> largest;
+  largest.fill(-std::numeric_limits<float>::infinity());
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      float& own = largest[static_cast<std::size_t>(lane)];
+      own = row[i + lane] > own ? row[i + lane] : own;
+    }
+  for (; i < count; ++i) largest[0] = std::max(largest[0], row[i]);
+  return *std::max_element(largest.begin(), largest.end());
+}
+
 /// Exponentials of a row, less its maximum; returns their sum.
 GACER_ALWAYS_INLINE float exponentials_body(float* row, std::int64_t count, float largest) {
   for (std::int64_t i = 0; i < count; ++i) row[i] = vector_math::exp(row[i] - largest);
+  // Several sums at once: one alone would wait for itself.
+  std::array<float, kLanes> sums{};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (std::int64_t lane = 0; lane < kLanes; ++lane)
+      sums[static_cast<std::size_t>(lane)] += row[i + lane];
+  for (; i < count; ++i) sums[0] += row[i];
   float sum = 0;
-  for (std::int64_t i = 0; i < count; ++i) sum += row[i];
+  for (float part : sums) sum += part;
   return sum;
 }
 GACER_TARGET_AVX2 float exponentials_avx2(float* row, std::int64_t count, float largest) {
@@ -56,8 +78,7 @@ float exponentials(float* row, std::int64_t count, float largest) {
 
 /// Softmax of one row of scores; positions that it may not see become 0.
 void softmax_row(float* row, std::int64_t visible, std::int64_t keys) {
-  float largest = -std::numeric_limits<float>::infinity();
-  for (std::int64_t i = 0; i < visible; ++i) largest = std::max(largest, row[i]);
+  const float largest = largest_of(row, visible);
   if (largest == -std::numeric_limits<float>::infinity()) {  // it may see nothing
     std::fill(row, row + keys, 0.0F);
     return;

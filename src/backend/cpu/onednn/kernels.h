@@ -9,6 +9,8 @@ namespace gacer::cpu {
 const KernelImpl& onednn_convolution();    ///< Conv
 const KernelImpl& onednn_deconvolution();  ///< ConvTranspose
 const KernelImpl& onednn_pooling();     ///< MaxPool, AveragePool, GlobalAveragePool, GlobalMaxPool
+const KernelImpl& onednn_upsample();    ///< ConvTranspose whose windows do not overlap
+const KernelImpl& onednn_recurrent();   ///< LSTM, GRU, RNN
 const KernelImpl& onednn_matmul();      ///< Linear, MatMul, Gemm
 const KernelImpl& onednn_softmax();     ///< Softmax, LogSoftmax
 const KernelImpl& onednn_layer_norm();  ///< LayerNormalization

@@ -126,11 +126,14 @@ Place KernelBuilder::constant(const Tensor& tensor) {
   return {Place::Kind::kConstant, static_cast<int>(constants_.size()) - 1, 0};
 }
 
+Place KernelBuilder::constant(const Tensor& tensor, const memory::desc& from,
+                              const memory::desc& to) {
+  constants_.push_back(pack_constant(tensor, from, to));
+  return {Place::Kind::kConstant, static_cast<int>(constants_.size()) - 1, 0};
+}
+
 Place KernelBuilder::packed(int input_index, const memory::desc& from, const memory::desc& to) {
-  if (const Tensor* tensor = call_.constant(input_index)) {
-    constants_.push_back(pack_constant(*tensor, from, to));
-    return {Place::Kind::kConstant, static_cast<int>(constants_.size()) - 1, 0};
-  }
+  if (const Tensor* tensor = call_.constant(input_index)) return constant(*tensor, from, to);
   if (from == to) return input(input_index);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -200,7 +203,7 @@ Result<void> OnednnImpl::for_each_implementation(const KernelCall& call, int thr
     do {
       const std::string name = desc.impl_info_str();
       const int count = seen[name]++;
-      if (is_reference(name)) {
+      if (!takes_reference() && is_reference(name)) {
         reason = "oneDNN has only its reference implementation";
         continue;
       }
@@ -222,7 +225,7 @@ std::vector<std::string> OnednnImpl::variants(const KernelCall& call, int width)
   std::vector<std::string> keys;
   // Runs through all of them, hence always "no further".
   (void)for_each_implementation(
-      call, width, [&](const std::string& detail, const dnnl::primitive_desc_base&) {
+      adapt(call), width, [&](const std::string& detail, const dnnl::primitive_desc_base&) {
         keys.push_back(VariantKey{onednn_family(), width, detail}.to_string());
         return false;
       });
@@ -233,10 +236,12 @@ std::unique_ptr<Kernel> OnednnImpl::prepare(const KernelCall& call, const std::s
   const auto parsed = parse_variant_key(key, onednn_family());
   if (!parsed) fail(ErrorKind::kUnsupported, "'{}' is no variant of {}", key, onednn_family());
   std::unique_ptr<Kernel> kernel;
+  const KernelCall adapted = adapt(call);
   const auto found = for_each_implementation(
-      call, parsed->threads, [&](const std::string& detail, const dnnl::primitive_desc_base& desc) {
+      adapted, parsed->threads,
+      [&](const std::string& detail, const dnnl::primitive_desc_base& desc) {
         if (detail != parsed->detail) return false;
-        KernelBuilder builder(call, parsed->threads);
+        KernelBuilder builder(adapted, parsed->threads);
         bind(builder, desc);
         kernel = builder.finish();
         return true;

@@ -33,6 +33,8 @@ class KernelBuilder {
   Place packed(int input, const memory::desc& from, const memory::desc& to);
   /// Values that the kernel brings along.
   Place constant(const Tensor& tensor);
+  /// The same, packed from one description to another.
+  Place constant(const Tensor& tensor, const memory::desc& from, const memory::desc& to);
 
   struct Argument {
     int id = 0;
@@ -80,6 +82,10 @@ class OnednnImpl : public KernelImpl {
   virtual void bind(KernelBuilder& builder, const dnnl::primitive_desc_base& desc) const = 0;
   /// Ways to set the primitive up that are worth trying; "" is always one.
   virtual std::vector<std::string_view> options(const KernelCall& /*call*/) const { return {""}; }
+  /// Whether what oneDNN calls a reference implementation is worth having.
+  virtual bool takes_reference() const { return false; }
+  /// The call as the primitive sees it: operands may be given other axes on the same memory.
+  virtual KernelCall adapt(const KernelCall& call) const { return call; }
 
  private:
   /// Calls `visit(detail, desc)` for each implementation until it returns true.
