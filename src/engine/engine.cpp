@@ -101,6 +101,9 @@ void Engine::record(const std::string& path) {
       for (const std::int64_t items : chunk_sizes(node))
         for (const ProfileRow& row : core.rows().rows(node.signature, items))
           recording.rows.add(row);
+  for (const auto& tenant : core.tenants())
+    for (const Node& node : tenant->graph().nodes())
+      recording.forms.insert(form_of(tenant->graph(), node));
   save_recording(recording, path);
 }
 

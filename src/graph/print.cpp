@@ -91,4 +91,17 @@ std::string print_graph(const Graph& graph) {
   return text;
 }
 
+std::string form_of(const Graph& graph, const Node& node) {
+  std::string form = node.op;
+  if (!node.outputs.empty() && node.outputs[0] != kNone) {
+    form += fmt::format("@{}", to_string(graph.value(node.outputs[0]).layout));
+  }
+  for (const PostOp& post : node.post) {
+    form += post.kind == PostOp::Kind::kAdd   ? "+add"
+            : post.kind == PostOp::Kind::kMul ? "+mul"
+                                              : fmt::format("+{}", to_string(post.activation));
+  }
+  return form;
+}
+
 }  // namespace gacer

@@ -179,7 +179,8 @@ std::string to_json(const Recording& recording) {
                {"device", write_device(recording.device)},
                {"is_width_fixed", recording.is_width_fixed},
                {"image_layout", recording.image_layout},
-               {"widths", recording.widths}};
+               {"widths", recording.widths},
+               {"forms", recording.forms}};
   // The rows one a line, after the head: files stay readable and diffs small.
   const auto dump = [](const json& value, int indent) {
     return value.dump(indent, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
@@ -205,7 +206,7 @@ Recording parse_recording(const std::string& text) {
   }
   const Fields fields(
       document, "$",
-      {"gacer_recording", "device", "is_width_fixed", "image_layout", "widths", "rows"});
+      {"gacer_recording", "device", "is_width_fixed", "image_layout", "widths", "forms", "rows"});
   if (const std::int64_t version = fields.integer("gacer_recording", 0); version != kVersion) {
     reject("$.gacer_recording",
            fmt::format("version {}; this build reads version {}", version, kVersion));
@@ -215,6 +216,12 @@ Recording parse_recording(const std::string& text) {
   recording.is_width_fixed = fields.boolean("is_width_fixed");
   recording.image_layout = fields.text("image_layout");
   recording.widths = read_widths(fields.at("widths"), recording.device.num_groups);
+  const json& forms = fields.at("forms");
+  if (!forms.is_array()) reject("$.forms", "expected a list");
+  for (const json& form : forms) {
+    if (!form.is_string()) reject("$.forms", "expected strings");
+    recording.forms.insert(form.get<std::string>());
+  }
   const json& rows = fields.at("rows");
   if (!rows.is_array()) reject("$.rows", "expected a list");
   for (std::size_t i = 0; i < rows.size(); ++i) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <set>
 #include <string>
 
 #include <gacer/device_info.h>
@@ -15,6 +16,9 @@ struct Recording {
   bool is_width_fixed = false;  ///< Device::is_width_fixed()
   std::string image_layout = "row_major";
   std::vector<int> widths;  ///< Device::widths()
+  /// How nodes looked after optimisation (form_of()): says what the device fuses, and where it
+  /// wants which layout.
+  std::set<std::string> forms;
   ProfileTable rows;
 };
 

@@ -20,6 +20,7 @@ Recording make_recording() {
     recording.widths.push_back(width);
   }
   recording.rows = made.rows;
+  recording.forms = {"Conv@blocked8+add+relu", "Gemm@row_major"};
   ProfileRow rejected = made.rows.all().front();
   rejected.variant = "bad";
   rejected.rejected = "wrong results";
@@ -47,6 +48,7 @@ TEST(Recording, RoundTrips) {
   EXPECT_EQ(again.device.profile_id(), recording.device.profile_id());
   EXPECT_EQ(again.is_width_fixed, recording.is_width_fixed);
   EXPECT_EQ(again.widths, recording.widths);
+  EXPECT_EQ(again.forms, recording.forms);
   EXPECT_EQ(again.rows.all(), recording.rows.all());
   EXPECT_EQ(to_json(again), to_json(recording));
 }

@@ -25,28 +25,40 @@ std::int64_t items_of(const KernelCall& call) {
   return 1;
 }
 
-bool is_recorded(const ProfileTable& rows, const std::string& signature, std::int64_t items) {
-  return rows.has(signature, items) || rows.has(signature, 1);
-}
+/// "Conv@blocked8+add" → {"Conv", "blocked8", "+add"}
+struct Form {
+  std::string_view op, layout, post;
+  explicit Form(std::string_view text) {
+    const std::size_t plus = std::min(text.find('+'), text.size());
+    post = text.substr(plus);
+    const std::size_t place = std::min(text.find('@'), plus);
+    op = text.substr(0, place);
+    if (place < plus) layout = text.substr(place + 1, plus - place - 1);
+  }
+};
 
 }  // namespace
 
 Result<void> SimKernels::supports(const KernelCall& call) const {
-  const NodeId id = id_of(call);
-  const std::int64_t items = items_of(call);
-  if (call.node.post.empty() ||
-      is_recorded(recording_->rows, op_signature(call.graph, id), items)) {
-    return {};
+  if (recording_->forms.empty()) return {};
+  const std::string text = form_of(call.graph, call.node);
+  const Form asked(text);
+  bool is_known = false;
+  bool has_post = false;
+  bool has_layout = asked.layout.empty() || asked.layout == to_string(Layout::kRowMajor);
+  for (const std::string& other : recording_->forms) {
+    const Form recorded(other);
+    if (recorded.op != asked.op) continue;
+    is_known = true;
+    // A form on the way to a recorded one has the beginning of its post-operations.
+    const bool is_beginning =
+        recorded.post.starts_with(asked.post) &&
+        (recorded.post.size() == asked.post.size() || recorded.post[asked.post.size()] == '+');
+    has_post = has_post || asked.post.empty() || is_beginning;
+    has_layout = has_layout || recorded.layout == asked.layout;
   }
-  Graph graph = call.graph;
-  Node& node = graph.node(id);
-  if (node.post.back().input != kNone &&
-      node.post.back().input + 1 == static_cast<int>(node.inputs.size())) {
-    node.inputs.pop_back();
-  }
-  node.post.pop_back();
-  if (is_recorded(recording_->rows, op_signature(graph, id), items)) {
-    return refuse("the recorded device ran '{}' without its last post-operation", call.node.name);
+  if (is_known && !(has_post && has_layout)) {
+    return refuse("the recorded device did not run '{}' as {}", call.node.name, text);
   }
   return {};
 }

@@ -36,9 +36,8 @@ class SimKernel final : public Kernel {
   int launches_;
 };
 
-/// Offers what was recorded. Says yes to calls of which the recording knows nothing (passes ask
-/// about forms on the way to the final one), but no to a post-operation that the recorded device
-/// ran by itself.
+/// Offers what was recorded. To the passes, which ask about forms on the way to the final one, it
+/// says yes to whatever leads to a recorded form (and to operators that the recording lacks).
 class SimKernels final : public KernelImpl {
  public:
   explicit SimKernels(std::shared_ptr<const Recording> recording)

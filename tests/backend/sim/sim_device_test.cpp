@@ -139,7 +139,7 @@ TEST(SimDevice, OpensByFileName) {
 }
 
 /// A graph of one convolution-like product with a recorded row.
-TEST(SimKernels, OfferRecordedVariantsAndKeepRecordedFusions) {
+TEST(SimKernels, OfferRecordedVariants) {
   Graph graph;
   graph.batch = 2;
   const ValueId x = graph.add_input("x", DType::kF32, Shape{2, 8});
@@ -183,9 +183,45 @@ TEST(SimKernels, OfferRecordedVariantsAndKeepRecordedFusions) {
   PostOp relu;
   relu.activation = Activation::kRelu;
   graph.node(id).post.push_back(relu);
-  const KernelCall fused = make_call(graph, id, Precision::kF32);
-  EXPECT_FALSE(kernels.supports(fused).ok()) << "the recorded device ran the plain node";
-  EXPECT_TRUE(kernels.variants(fused, 1).empty());
+  EXPECT_TRUE(kernels.variants(make_call(graph, id, Precision::kF32), 1).empty());
+}
+
+TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::kF32, Shape{2, 8, 4, 4});
+  Value y;
+  y.shape = Shape{2, 8, 4, 4};
+  Node node;
+  node.op = "Conv";
+  node.inputs = {x};
+  node.outputs = {graph.add_value(y)};
+  const NodeId id = graph.add_node(node);
+
+  Recording recording;
+  recording.device = test::synthetic_device("cpu", 2);
+  recording.widths = {1, 2};
+  recording.forms = {"Conv@blocked8+mul+relu", "MaxPool@row_major"};
+  SimDevice device(recording);
+  const auto supports = [&](std::vector<PostOp> post, Layout layout, const char* op) {
+    graph.node(id).post = std::move(post);
+    graph.node(id).op = op;
+    graph.value(graph.node(id).outputs[0]).layout = layout;
+    return device.kernels()[0]->supports(make_call(graph, id, Precision::kF32)).ok();
+  };
+  PostOp mul;
+  mul.kind = PostOp::Kind::kMul;
+  mul.input = 0;
+  PostOp relu;
+  relu.activation = Activation::kRelu;
+  EXPECT_TRUE(supports({}, Layout::kRowMajor, "Conv"));
+  EXPECT_TRUE(supports({mul}, Layout::kRowMajor, "Conv"));
+  EXPECT_TRUE(supports({mul, relu}, Layout::kBlocked8, "Conv"));
+  EXPECT_FALSE(supports({relu}, Layout::kRowMajor, "Conv"));
+  EXPECT_FALSE(supports({mul, relu, relu}, Layout::kRowMajor, "Conv"));
+  EXPECT_FALSE(supports({mul}, Layout::kBlocked16, "Conv"));
+  EXPECT_FALSE(supports({relu}, Layout::kRowMajor, "MaxPool"));
+  EXPECT_FALSE(supports({}, Layout::kBlocked8, "MaxPool"));
+  EXPECT_TRUE(supports({relu}, Layout::kBlocked8, "Unheard"));
 }
 
 }  // namespace
