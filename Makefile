@@ -23,7 +23,7 @@ define build
 	cmake --build --preset $(1) -j $(JOBS) --target $(2)
 endef
 
-.PHONY: all build setup demo test bench install format tidy layers asan tsan clean distclean help
+.PHONY: all build setup demo test bench install device-bundle format tidy layers asan tsan clean distclean help
 
 all: build ## the same as build
 
@@ -46,6 +46,10 @@ bench: setup ## builds the tool and runs the benchmarks
 
 install: build ## installs the tool and the library under PREFIX (default ./install)
 	cmake --install build/$(PRESET) --prefix $(PREFIX)
+
+device-bundle: setup ## the tool with its libraries for a GPU machine: build/cuda/gacer-device.tar.xz
+	$(call build,cuda,gacer test_backend_cuda)
+	tools/device_bundle build/cuda
 
 format: ## formats all C++ sources in place
 	$(sources) | xargs -r $(clang_format) -i
@@ -72,4 +76,4 @@ distclean: clean ## removes what set-up made too
 	rm -rf .venv .models install
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
