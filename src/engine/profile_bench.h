@@ -45,7 +45,7 @@ class ProfileBench {
   /// Compares what the last run left in copy 0 with the expected outputs.
   Result<void> check_outputs();
   void poison_outputs();
-  std::vector<Tensor> read_outputs() const;
+  std::vector<Tensor> read_outputs(bool in_memory_order) const;
   /// By plain loops, when that is quick.
   std::optional<std::vector<Tensor>> evaluate_reference();
 
@@ -61,6 +61,7 @@ class ProfileBench {
   std::vector<std::unique_ptr<Operands>> copies_;
   std::optional<std::vector<Tensor>> expected_;
   std::string expected_from_;
+  bool is_in_memory_order_ = false;  ///< how expected_ and what is compared with it lie
 };
 
 }  // namespace gacer
