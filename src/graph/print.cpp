@@ -94,7 +94,8 @@ std::string print_graph(const Graph& graph) {
 std::string form_of(const Graph& graph, const Node& node) {
   std::string form = node.op;
   if (!node.outputs.empty() && node.outputs[0] != kNone) {
-    form += fmt::format("@{}", to_string(graph.value(node.outputs[0]).layout));
+    const Value& output = graph.value(node.outputs[0]);
+    form += fmt::format("@{}{}", to_string(output.layout), output.shape.to_string());
   }
   for (const PostOp& post : node.post) {
     form += post.kind == PostOp::Kind::kAdd   ? "+add"

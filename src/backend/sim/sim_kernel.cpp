@@ -1,6 +1,8 @@
 #include "backend/sim/sim_kernel.h"
 
 #include <algorithm>
+#include <set>
+#include <string_view>
 
 #include "base/error.h"
 
@@ -25,39 +27,50 @@ std::int64_t items_of(const KernelCall& call) {
   return 1;
 }
 
-/// "Conv@blocked8+add" → {"Conv", "blocked8", "+add"}
+/// "Conv@blocked8[8, 64, 56, 56]+add" → {"Conv", "blocked8", "[8, 64, 56, 56]", "+add"}
 struct Form {
-  std::string_view op, layout, post;
+  std::string_view op, layout, shape, post;
   explicit Form(std::string_view text) {
     const std::size_t plus = std::min(text.find('+'), text.size());
-    post = text.substr(plus);
-    const std::size_t place = std::min(text.find('@'), plus);
+    const std::size_t bracket = std::min(text.find('['), plus);
+    const std::size_t place = std::min(text.find('@'), bracket);
     op = text.substr(0, place);
-    if (place < plus) layout = text.substr(place + 1, plus - place - 1);
+    if (place < bracket) layout = text.substr(place + 1, bracket - place - 1);
+    shape = text.substr(bracket, plus - bracket);
+    post = text.substr(plus);
   }
 };
+
+/// Whether recorded forms of the operator (of this shape, if there are any) admit what is asked.
+bool is_on_the_way(const std::set<std::string>& forms, const Form& asked, bool same_shape,
+                   bool& is_known) {
+  is_known = false;
+  bool has_post = asked.post.empty();
+  bool has_layout = asked.layout.empty() || asked.layout == to_string(Layout::kRowMajor);
+  for (const std::string& text : forms) {
+    const Form recorded(text);
+    if (recorded.op != asked.op || (same_shape && recorded.shape != asked.shape)) continue;
+    is_known = true;
+    // A form on the way to a recorded one has the beginning of its post-operations.
+    has_post =
+        has_post ||
+        (recorded.post.starts_with(asked.post) &&
+         (recorded.post.size() == asked.post.size() || recorded.post[asked.post.size()] == '+'));
+    has_layout = has_layout || recorded.layout == asked.layout;
+  }
+  return has_post && has_layout;
+}
 
 }  // namespace
 
 Result<void> SimKernels::supports(const KernelCall& call) const {
-  if (recording_->forms.empty()) return {};
   const std::string text = form_of(call.graph, call.node);
   const Form asked(text);
-  bool is_known = false;
-  bool has_post = false;
-  bool has_layout = asked.layout.empty() || asked.layout == to_string(Layout::kRowMajor);
-  for (const std::string& other : recording_->forms) {
-    const Form recorded(other);
-    if (recorded.op != asked.op) continue;
-    is_known = true;
-    // A form on the way to a recorded one has the beginning of its post-operations.
-    const bool is_beginning =
-        recorded.post.starts_with(asked.post) &&
-        (recorded.post.size() == asked.post.size() || recorded.post[asked.post.size()] == '+');
-    has_post = has_post || asked.post.empty() || is_beginning;
-    has_layout = has_layout || recorded.layout == asked.layout;
-  }
-  if (is_known && !(has_post && has_layout)) {
+  for (const bool same_shape : {true, false}) {
+    bool is_known = false;
+    const bool is_fine = is_on_the_way(recording_->forms, asked, same_shape, is_known);
+    if (!is_known) continue;
+    if (is_fine) return {};
     return refuse("the recorded device did not run '{}' as {}", call.node.name, text);
   }
   return {};

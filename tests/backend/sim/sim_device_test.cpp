@@ -200,7 +200,8 @@ TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
   Recording recording;
   recording.device = test::synthetic_device("cpu", 2);
   recording.widths = {1, 2};
-  recording.forms = {"Conv@blocked8+mul+relu", "MaxPool@row_major"};
+  recording.forms = {"Conv@blocked8[2, 8, 4, 4]+mul+relu", "Conv@blocked16[2, 8, 2, 2]+relu",
+                     "MaxPool@row_major[2, 8, 8, 8]"};
   SimDevice device(recording);
   const auto supports = [&](std::vector<PostOp> post, Layout layout, const char* op) {
     graph.node(id).post = std::move(post);
