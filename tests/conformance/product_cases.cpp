@@ -180,6 +180,20 @@ std::vector<Case> normalization_cases() {
     builder.node("LayerNormalization", inputs).kernel("onednn.layer_norm");
     cases.push_back(builder.build());
   }
+  for (const Activation activation : {Activation::kIdentity, Activation::kRelu}) {
+    CaseBuilder builder(std::string("batch_norm_") + to_string(activation));
+    const ValueId x = builder.input({2, 20, 5, 6});
+    const ValueId scale = builder.constant({20});
+    const ValueId bias = builder.constant({20});
+    const ValueId mean = builder.constant({20});
+    Tensor variance(DType::kF32, Shape{20});
+    for (std::size_t i = 0; i < 20; ++i)
+      variance.mutable_data<float>()[i] = 0.5F + 0.1F * static_cast<float>(i);
+    builder.node("BatchNormalization", {x, scale, bias, mean, builder.constant(variance)})
+        .activation(activation)
+        .images("affine");
+    cases.push_back(builder.build());
+  }
   {
     CaseBuilder builder("layer_norm_two_axes");
     const ValueId x = builder.input({3, 5, 8});
