@@ -2,8 +2,8 @@
 // row for V channels, so each input is read about kernel_w / stride times fewer. Weights are packed
 // as [kernel_h][kernel_w][channels] in f32.
 
-#include "common.cuh"
-#include "pool.h"
+#include "backend/cuda/kernels/common.cuh"
+#include "backend/cuda/kernels/pool.h"
 
 using gacer::cuda::WindowArgs;
 

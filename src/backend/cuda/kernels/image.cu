@@ -2,7 +2,7 @@
 // of the result. With kFold 2, four neighbouring pixels become the channels of one: a convolution
 // with stride 2 is then one with stride 1 and half the window.
 
-#include "common.cuh"
+#include "backend/cuda/kernels/common.cuh"
 
 namespace {
 

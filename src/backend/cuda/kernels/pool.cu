@@ -1,8 +1,8 @@
 // Max and average pooling over strided 2-D images. A thread makes V neighbouring channels of one
 // output position; without vectors the innermost axis may be the width instead.
 
-#include "common.cuh"
-#include "pool.h"
+#include "backend/cuda/kernels/common.cuh"
+#include "backend/cuda/kernels/pool.h"
 
 using gacer::cuda::WindowArgs;
 

@@ -1,6 +1,6 @@
 // Reductions, softmax and layer normalization.
 
-#include "common.cuh"
+#include "backend/cuda/kernels/common.cuh"
 
 namespace {
 
