@@ -199,7 +199,7 @@ INSTANTIATE_TEST_SUITE_P(
         Arithmetic{Precision::kF16, DType::kF16, Layout::kRowMajor, 2e-2, "fp16"},
         Arithmetic{Precision::kF16, DType::kF16, Layout::kChannelsLast, 2e-2, "fp16_last"},
         Arithmetic{Precision::kBF16, DType::kBF16, Layout::kChannelsLast, 4e-2, "bf16_last"}),
-    [](const ::testing::TestParamInfo<Arithmetic>& info) { return info.param.name; });
+    [](const ::testing::TestParamInfo<Arithmetic>& mode) { return mode.param.name; });
 
 }  // namespace
 }  // namespace gacer

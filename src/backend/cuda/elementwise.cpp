@@ -343,13 +343,19 @@ Result<Pieces> plan_gather(const KernelCall& call) {
   }
   piece.spec.in.push_back({indices.dtype, {}, place, "", "0"});
   // The position comes from the other operand's array, wrapped into the table.
-  const std::string row = fmt::format("((a0[{0}] % {1}LL + {1}LL) % {1}LL)", place, data.shape[axis]);
+  const std::string row =
+      fmt::format("((a0[{0}] % {1}LL + {1}LL) % {1}LL)", place, data.shape[axis]);
   piece.spec.in.push_back(
-      {data.dtype, {}, fmt::format("{} * {}LL + {}", row, data_strides[static_cast<std::size_t>(axis)], rest),
-       "", "0"});
+      {data.dtype,
+       {},
+       fmt::format("{} * {}LL + {}", row, data_strides[static_cast<std::size_t>(axis)], rest),
+       "",
+       "0"});
   piece.spec.expression = "x1";
-  if (data.dtype == DType::kF64) piece.spec.compute = "double";
-  else if (!is_float(data.dtype)) piece.spec.compute = "long long";
+  if (data.dtype == DType::kF64)
+    piece.spec.compute = "double";
+  else if (!is_float(data.dtype))
+    piece.spec.compute = "long long";
   piece.inputs = {1, 0};
   piece.in_offsets = {0, 0};
   return Pieces{std::move(piece)};
@@ -362,11 +368,17 @@ Result<Pieces> plan(const KernelCall& call) {
       if (!desc.is_absent && channel_block(desc.layout) > 1) return refuse("blocked layout");
   if (call.outputs.empty() || call.outputs[0].is_absent) return refuse("no output");
   static const std::map<std::string, Result<Pieces> (*)(const KernelCall&), std::less<>> movers = {
-      {"Reshape", plan_flat_copy},   {"Flatten", plan_flat_copy},
-      {"Squeeze", plan_flat_copy},   {"Unsqueeze", plan_flat_copy},
-      {"Transpose", plan_transpose}, {"Expand", plan_expand},
-      {"Gather", plan_gather},       {"Concat", plan_concat},       {"Split", plan_split},
-      {"Slice", plan_slice},         {"BatchNormalization", plan_batch_norm}};
+      {"Reshape", plan_flat_copy},
+      {"Flatten", plan_flat_copy},
+      {"Squeeze", plan_flat_copy},
+      {"Unsqueeze", plan_flat_copy},
+      {"Transpose", plan_transpose},
+      {"Expand", plan_expand},
+      {"Gather", plan_gather},
+      {"Concat", plan_concat},
+      {"Split", plan_split},
+      {"Slice", plan_slice},
+      {"BatchNormalization", plan_batch_norm}};
   if (const auto found = movers.find(op); found != movers.end()) {
     if (!call.node.post.empty() && op != "BatchNormalization")
       return refuse("{} takes no post-ops", op);

@@ -76,8 +76,7 @@ __device__ void reduce_middle_vec(T* y, const T* x, long long outer, int length,
     if (threadIdx.y == 0 && column < inner) {
       Pack<T, V> result;
       for (int v = 0; v < V; ++v)
-        result.at[v] =
-            from_float<T>(sign * (code == kReduceMean ? mine[v] / length : mine[v]));
+        result.at[v] = from_float<T>(sign * (code == kReduceMean ? mine[v] / length : mine[v]));
       *reinterpret_cast<Pack<T, V>*>(y + o * inner + column) = result;
     }
     __syncthreads();
@@ -156,10 +155,10 @@ __device__ void layer_norm(T* y, const T* x, const float* scale, const float* bi
                                                     int inner, int code) {                         \
     reduce_middle<T>(y, x, outer, length, inner, code);                                            \
   }                                                                                                \
-  extern "C" __global__ void reduce_middle_vec_##suffix(T* y, const T* x, long long outer, \
-                                                        int length, int inner, int code) { \
-    reduce_middle_vec<T, 8 / sizeof(T)>(y, x, outer, length, inner, code); \
-  } \
+  extern "C" __global__ void reduce_middle_vec_##suffix(T* y, const T* x, long long outer,         \
+                                                        int length, int inner, int code) {         \
+    reduce_middle_vec<T, 8 / sizeof(T)>(y, x, outer, length, inner, code);                         \
+  }                                                                                                \
   extern "C" __global__ void reduce_last_##suffix(T* y, const T* x, long long rows, int length,    \
                                                   int code) {                                      \
     reduce_last<T>(y, x, rows, length, code);                                                      \
