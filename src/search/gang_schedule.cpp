@@ -181,15 +181,6 @@ class GangScheduler::Run {
     const int node = node_of(tenant, slot);
     NodeMode wanted = genome_.modes[at(tenant)][at(node)];
     if (wanted == NodeMode::kSplit && !may_split_) wanted = NodeMode::kAll;
-    if (unfinished_ == 1 && wanted == NodeMode::kOne) {
-      // Nobody else needs the other cores.
-      const NodeMode gang = owner_.best_gang(tenant, node, may_split_);
-      if (owner_.can(tenant, node, gang) &&
-          (!owner_.can(tenant, node, wanted) ||
-           owner_.length_ms(tenant, node, gang) < owner_.length_ms(tenant, node, wanted))) {
-        wanted = gang;
-      }
-    }
     if (owner_.can(tenant, node, wanted)) return wanted;
     const NodeMode gang = owner_.best_gang(tenant, node, may_split_);
     return owner_.can(tenant, node, gang) ? gang : NodeMode::kOne;
@@ -197,6 +188,20 @@ class GangScheduler::Run {
 
   const Way& way(int tenant, int slot) const {
     return owner_.ways(tenant, node_of(tenant, slot), genome_.blend).ways[at(mode(tenant, slot))];
+  }
+
+  /// The genome's way; or, for the last tenant, all cores when it is done sooner with them.
+  const Way& way_at_end(int tenant, int slot, int core) const {
+    const Way& own = way(tenant, slot);
+    if (unfinished_ > 1 || own.pieces.size() != 1 || own.pieces[0].row->width != 1) return own;
+    const int node = node_of(tenant, slot);
+    const NodeMode gang = owner_.best_gang(tenant, node, may_split_);
+    if (gang == NodeMode::kOne || !owner_.can(tenant, node, gang)) return own;
+    const Way& wide = owner_.ways(tenant, node, genome_.blend).ways[at(gang)];
+    double all_free = tenants_[at(tenant)].ready_ms;
+    const double one_free = std::max(all_free, cores_[at(core)].free_ms);
+    for (const CoreState& other : cores_) all_free = std::max(all_free, other.free_ms);
+    return all_free + wide.length_ms < one_free + own.length_ms ? wide : own;
   }
 
   double weight(int tenant) const {
@@ -243,7 +248,7 @@ class GangScheduler::Run {
 
   void place(int tenant, int core) {
     TenantState& state = tenants_[at(tenant)];
-    const Way& chosen = way(tenant, state.slot);
+    const Way& chosen = way_at_end(tenant, state.slot, core);
     const bool is_single = chosen.pieces.size() == 1 && chosen.pieces[0].row->width == 1;
     NodeDraft& node = draft_.tenants[at(tenant)].nodes[at(state.slot)];
     node.pieces = chosen.pieces;

@@ -48,56 +48,108 @@ void note_knobs(Session& session, const Candidate& winner, const Knobs& knobs, P
 }
 
 /// A change must be this much faster when measured, to be believed.
-constexpr double kMeasuredGain = 0.995;
+constexpr double kMeasuredGain = 0.99;
 constexpr int kMutationTries = 60;
 
-/// Measures the best of each family and the simple plans, then changes of the winner that the model
-/// does not advise against.
+/// Measures the best of each family and of each simple policy, the close ones twice, then changes
+/// of the winner that the model does not advise against. A measurement may be lucky, so what won by
+/// many tries must win once more.
 class Measurer {
  public:
   Measurer(Session& session, Improver& improver) : session_(session), improver_(improver) {}
 
   Candidate run(const std::vector<Candidate>& simple, const std::vector<Candidate>& regulated) {
-    Candidate best = regulated.front();
-    double best_ms = 0;
-    const auto consider = [&](const Candidate& candidate) {
-      if (!session_.may_measure()) return;
-      const std::optional<double> ms = session_.measure(candidate.plan);
-      if (!ms) return;
-      log_ += fmt::format("{}{}: {:.3f} ms", log_.empty() ? "" : "; ", candidate.name, *ms);
-      if (best_ms == 0 || *ms < best_ms * (best_ms == 0 ? 1 : kMeasuredGain)) {
-        best = candidate;
-        best_ms = *ms;
-      }
-    };
-    // In turn, so that a small limit still compares both kinds.
-    for (std::size_t i = 0; i < kFinalists; ++i) {
-      if (i < simple.size() && i < 3) consider(simple[i]);
-      if (i < regulated.size()) consider(regulated[i]);
+    choose_finalists(simple, regulated);
+    for (Finalist& finalist : finalists_) measure(finalist);
+    for (Finalist& finalist : finalists_) {
+      if (finalist.ms > 0 && finalist.ms < best().ms * kClose) measure(finalist);
     }
-    int changes = 0;
-    for (int tries = 0; session_.may_measure() && tries < kMutationTries; ++tries) {
-      Draft draft = best.draft;
-      if (draft.mode == LaunchMode::kFreeRunning || !improver_.mutate(draft)) continue;
-      std::optional<Session::Rated> rated = session_.rate(draft);
-      if (!rated || rated->ms > best.model_ms * 1.01) continue;
-      const std::optional<double> ms = session_.measure(rated->plan);
-      if (!ms || *ms >= best_ms * kMeasuredGain) continue;
-      best = {best.name, std::move(draft), std::move(rated->plan), rated->ms};
-      best_ms = *ms;
-      ++changes;
+    for (const Finalist& finalist : finalists_) {
+      if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
     }
-    if (changes > 0) log_ += fmt::format("; {} measured changes: {:.3f} ms", changes, best_ms);
-    return best;
+    const Finalist& winner = best();
+    return winner.ms > 0 ? change(winner) : regulated.front();
   }
 
   const std::string& log() const { return log_; }
 
  private:
   static constexpr std::size_t kFinalists = 8;
+  static constexpr double kClose = 1.1;
+
+  struct Finalist {
+    Candidate candidate;
+    double ms = 0;  ///< smallest measured; 0: none yet
+  };
+
+  /// In turn, so that a small limit still compares both kinds.
+  void choose_finalists(const std::vector<Candidate>& simple,
+                        const std::vector<Candidate>& regulated) {
+    std::vector<const Candidate*> kinds;  // the best of each simple policy: names begin with it
+    for (const Candidate& candidate : simple) {
+      const std::string kind = candidate.name.substr(0, candidate.name.find(' '));
+      const bool is_known = std::any_of(kinds.begin(), kinds.end(), [&](const Candidate* other) {
+        return other->name.substr(0, other->name.find(' ')) == kind;
+      });
+      if (!is_known) kinds.push_back(&candidate);
+    }
+    for (std::size_t i = 0; i < kFinalists; ++i) {
+      if (i < kinds.size()) add(*kinds[i]);
+      if (i < regulated.size()) add(regulated[i]);
+    }
+  }
+
+  void add(const Candidate& candidate) {
+    for (const Finalist& other : finalists_) {
+      if (other.candidate.plan == candidate.plan) return;
+    }
+    finalists_.push_back({candidate, 0});
+  }
+
+  void measure(Finalist& finalist) {
+    if (!session_.may_measure()) return;
+    const std::optional<double> ms = session_.measure(finalist.candidate.plan);
+    if (ms && (finalist.ms == 0 || *ms < finalist.ms)) finalist.ms = *ms;
+  }
+
+  const Finalist& best() const {
+    const Finalist* best = &finalists_.front();
+    for (const Finalist& finalist : finalists_) {
+      if (finalist.ms > 0 && (best->ms == 0 || finalist.ms < best->ms)) best = &finalist;
+    }
+    return *best;
+  }
+
+  /// Random changes of the winner while measurements last; two are kept for the last comparison.
+  Candidate change(const Finalist& winner) {
+    Finalist changed = winner;
+    int changes = 0;
+    for (int tries = 0; session_.may_measure(/*reserve=*/2) && tries < kMutationTries; ++tries) {
+      Draft draft = changed.candidate.draft;
+      if (draft.mode == LaunchMode::kFreeRunning || !improver_.mutate(draft)) continue;
+      std::optional<Session::Rated> rated = session_.rate(draft);
+      if (!rated || rated->ms > changed.candidate.model_ms * 1.01) continue;
+      const std::optional<double> ms = session_.measure(rated->plan);
+      if (!ms || *ms >= changed.ms * kMeasuredGain) continue;
+      changed.candidate = {winner.candidate.name + ", changed", std::move(draft),
+                           std::move(rated->plan), rated->ms};
+      changed.ms = *ms;
+      ++changes;
+    }
+    if (changes == 0) return winner.candidate;
+    const std::optional<double> before = session_.measure(winner.candidate.plan);
+    const std::optional<double> after = session_.measure(changed.candidate.plan);
+    note(fmt::format("{} changes", changes), changed.ms);
+    return before && after && *after < *before ? changed.candidate : winner.candidate;
+  }
+
+  void note(const std::string& what, double ms) {
+    log_ += fmt::format("{}{}: {:.3f} ms", log_.empty() ? "" : "; ", what, ms);
+  }
 
   Session& session_;
   Improver& improver_;
+  std::vector<Finalist> finalists_;
   std::string log_;
 };
 

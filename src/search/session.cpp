@@ -55,8 +55,8 @@ bool Session::is_over() const {
 
 bool Session::may_evaluate() const { return evaluations_ < limit_ && !is_over(); }
 
-bool Session::may_measure() const {
-  return has_device() && measurements_ < context_.limits.measurements && !is_over();
+bool Session::may_measure(std::int64_t reserve) const {
+  return has_device() && measurements_ + reserve < context_.limits.measurements && !is_over();
 }
 
 void Session::show(double best_ms) {

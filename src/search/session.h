@@ -37,7 +37,8 @@ class Session {
   /// False when evaluations, time or the user's patience have run out. A first evaluation is always
   /// allowed, so that every policy has a plan.
   bool may_evaluate() const;
-  bool may_measure() const;
+  /// `reserve` more must be left.
+  bool may_measure(std::int64_t reserve = 0) const;
   std::int64_t evaluations() const { return evaluations_; }
   std::int64_t measurements() const { return measurements_; }
   std::int64_t evaluations_left() const { return limit_ - evaluations_; }

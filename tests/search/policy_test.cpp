@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -144,6 +145,57 @@ TEST(Streams, TakesTheLaunchModeThatTheDevicePrefers) {
   Biased device(model);
   EXPECT_EQ(make(synthetic, "streams", 100, 1, &device).plan.mode, LaunchMode::kFreeRunning);
   EXPECT_GT(device.calls, 1);
+}
+
+/// A device on which one tenant's narrow budgets are bad luck: regulated plans lose there.
+class AgainstNarrow final : public Evaluator {
+ public:
+  explicit AgainstNarrow(Evaluator& model) : model_(model) {}
+  Result<double> evaluate(const Plan& plan) override {
+    const Result<double> ms = model_.evaluate(plan);
+    if (!ms) return ms;
+    double penalty = 1;
+    for (const Lane& lane : plan.lanes) {
+      for (const Step& step : lane.steps) penalty += step.budget.size(plan.num_groups) == 1 ? 1 : 0;
+    }
+    return *ms * penalty;
+  }
+
+ private:
+  Evaluator& model_;
+};
+
+TEST(Regulated, TheDeviceDecidesNotTheModel) {
+  // Wide variants only, so that the simple plans need no single core.
+  const auto synthetic = test::make_synthetic(test::synthetic_device("cpu", 2),
+                                              {{.nodes = 20, .seed = 4}, {.nodes = 20, .seed = 5}});
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  AgainstNarrow device(model);
+  const auto on_device = [&](const Plan& plan) { return *device.evaluate(plan); };
+  const double simple = std::min(on_device(make(synthetic, "sequential", 500, 1, &device).plan),
+                                 on_device(make(synthetic, "partition", 500, 1, &device).plan));
+  EXPECT_LE(on_device(make(synthetic, "gacer", 800, 1, &device).plan), simple * (1 + 1e-9));
+}
+
+TEST(Regulated, StopsWhenCancelledWithALegalPlan) {
+  const auto synthetic = test::make_random_synthetic(5);
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  const std::atomic<bool> cancelled = true;
+  SearchContext context{synthetic.problem, synthetic.rows, model};
+  context.limits.evaluations = 1'000'000'000;
+  context.is_cancelled = &cancelled;
+  EXPECT_NO_THROW(verify_plan(synthetic.problem, find_policy("gacer").make(context)));
+}
+
+TEST(Regulated, TimeLimitEndsTheSearch) {
+  const auto synthetic = test::make_random_synthetic(5);
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  SearchContext context{synthetic.problem, synthetic.rows, model};
+  context.limits.evaluations = 1'000'000'000;
+  context.limits.time = std::chrono::milliseconds(100);
+  const auto begin = std::chrono::steady_clock::now();
+  static_cast<void>(find_policy("gacer").make(context));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
 }
 
 }  // namespace
