@@ -39,7 +39,9 @@ class EngineBench final : public Bench {
       throw std::runtime_error("device '" + scenario_.device + "' is not: sim:FILE or made-up");
     }
     EngineOptions options;
-    options.device = kSim + (std::string(GACER_SOURCE_DIR) + "/") + scenario_.device.substr(4);
+    const std::string file = scenario_.device.substr(sizeof kSim - 1);
+    options.device =
+        kSim + (file.starts_with('/') ? "" : std::string(GACER_SOURCE_DIR) + "/") + file;
     options.use_profile = false;
     options.seed = seed;
     Engine engine(options);

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <gacer/engine.h>
+
 #include "base/file.h"
 
 namespace gacer::test {
@@ -42,9 +44,10 @@ double count(const PlanSummary& summary, const std::string& what) {
 
 class ScenarioRun {
  public:
-  explicit ScenarioRun(const std::string& file)
+  explicit ScenarioRun(const std::string& file) : ScenarioRun(file, read_file(file)) {}
+  ScenarioRun(const std::string& file, const std::string& text)
       : file_(file),
-        scenario_(parse_scenario(file, read_file(file))),
+        scenario_(parse_scenario(file, text)),
         bench_(scenario_.device.starts_with("made-up") ? make_made_up_bench(scenario_)
                                                        : make_engine_bench(scenario_)),
         plan_(bench_->make_plan(scenario_.plan)) {}
@@ -99,6 +102,25 @@ class ScenarioFile : public testing::TestWithParam<std::string> {};
 TEST_P(ScenarioFile, Holds) { ScenarioRun(GetParam()).check(); }
 
 INSTANTIATE_TEST_SUITE_P(Files, ScenarioFile, testing::ValuesIn(scenario_files()), test_name);
+
+TEST(RecordedScenario, ModelsOnARecordedDeviceArePlannedAsOnTheDeviceItself) {
+  const std::string recording = (fs::temp_directory_path() / "gacer_scenario_test.json").string();
+  {
+    EngineOptions options;
+    options.use_profile = false;
+    Engine engine(options);
+    engine.add_tenant(TenantSpec::parse("zoo:lstm@2"));
+    engine.record(recording);
+  }
+  ScenarioRun run("recorded.scn", "device sim:" + recording +
+                                      "\ntenant a zoo:lstm@2\ntenant b zoo:lstm@2,priority=high\n"
+                                      "plan policy=gacer seed=1 evaluations=300\n"
+                                      "expect valid\nexpect deterministic\n"
+                                      "expect makespan <= 1.0 * policy:sequential\n"
+                                      "expect makespan <= 1.0 * policy:partition\n");
+  run.check();
+  fs::remove(recording);
+}
 
 TEST(ScenarioParser, NamesFileAndLineOfMistakes) {
   const std::string good =
