@@ -86,7 +86,7 @@ def measure_mix(mix, batch):
     tenants = [f"zoo:{name}@{batch}" for name in MIXES["mixes"][mix]]
     with tempfile.TemporaryDirectory() as folder:
         report, plan = pathlib.Path(folder) / "report.json", pathlib.Path(folder) / "plan.json"
-        run(GACER, "compare", *tenants, "--policies", "all", "--time", "3s", "--json", report, "--save-plan", plan, *gacer_options())
+        run(GACER, "compare", *tenants, "--policies", "all", "--time", "3s", "--search-time", "15s", "--json", report, "--save-plan", plan, *gacer_options())
         result = {"mix": mix, "batch": batch, "machine": machine(), "report": json.loads(report.read_text())}
         models = [f"{exported(name)}@{batch}" for name in MIXES["mixes"][mix]]
         turns = {mode: [] for mode in ("gacer", *ORT_MODES)}
