@@ -259,9 +259,9 @@ TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
     const Graph graph = optimized(b, options);
     const std::vector<std::string> ops = ops_of(graph);
     const auto reorders = std::count(ops.begin(), ops.end(), "Reorder");
-    // In (channels-last only: a blocked first convolution reads the three channels as they are),
-    // out for the kept output, out before Flatten.
-    EXPECT_EQ(reorders, layout == Layout::kBlocked8 ? 2 : 3) << print_graph(graph);
+    // None before the first convolution, which reads the three channels as they are; out for the
+    // kept output, out before Flatten.
+    EXPECT_EQ(reorders, 2) << print_graph(graph);
     for (ValueId id : graph.outputs) EXPECT_EQ(graph.value(id).layout, Layout::kRowMajor);
   }
 }
