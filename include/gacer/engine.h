@@ -53,8 +53,8 @@ struct PolicyResult {
   double min_ms = 0, median_ms = 0, p95_ms = 0;
   int rounds = 0;
   std::vector<TenantResult> tenants;
-  double utilization = 0;  ///< of the device's area, from a traced round
-  double residue = 0;      ///< 1 - utilization
+  double utilization = 0;      ///< of the device's area, from a traced round
+  double residue = 0;          ///< 1 - utilization
   bool is_checked = false;     ///< false: not asked for, or a simulated device has no numbers
   bool outputs_match = false;  ///< within the precision's tolerance; false when not checked
   double max_rel_error = 0;    ///< against a sequential plan, of each tensor's scale
@@ -143,8 +143,8 @@ class Engine {
   double run_round();
   Tensor output(int tenant, const std::string& name) const;
 
-  /// Measures policies interleaved and checked. "auto" stands for the simple policies and gacer. The
-  /// fastest plan whose outputs match is chosen, a regulated one only if it wins beyond noise.
+  /// Measures policies interleaved and checked. "auto" stands for the simple policies and gacer.
+  /// The fastest plan whose outputs match is chosen, a regulated one only if it wins beyond noise.
   Comparison compare(const std::vector<std::string>& policies, const MeasureOptions& measure = {},
                      const PolicyLimits& limits = {});
   /// Measures one given plan beside the simple policies, as compare() does.

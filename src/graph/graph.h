@@ -170,7 +170,8 @@ std::string fingerprint(const Graph& graph);
 /// profile rows; the chunk size is a separate part of a row's key.
 std::string op_signature(const Graph& graph, NodeId node);
 
-/// Operator, layout and shape of its first output, post-operations: "Conv@blocked8[8, 64]+add+relu".
+/// Operator, layout and shape of its first output, post-operations:
+/// "Conv@blocked8[8, 64]+add+relu".
 std::string form_of(const Graph& graph, const Node& node);
 
 }  // namespace gacer
