@@ -101,7 +101,7 @@ def measure_mix(mix, batch):
 
 
 def single_models():
-    names = sorted({name for mix in CPU_MIXES for name in MIXES["mixes"][mix]})
+    names = sorted({name for mix in CPU_MIXES for name in MIXES["mixes"][mix]} | {"gpt2"})
     cells = [(f"{name}-b{batch}", f"zoo:{name}@{batch}", f"{SCRATCH / (name + '.onnx')}@{batch}", name) for name in names for batch in CPU_BATCHES]
     for name, spec in MIXES["trained_models"].items():
         path = f".models/{name}.onnx{spec}"

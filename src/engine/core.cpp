@@ -138,7 +138,10 @@ void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
   const std::vector<ProfileTask> tasks = find_missing_rows(problem_, rows_);
   ProfileLimits limits;
   // A GPU is timed by its own clock, and there are many variants.
-  if (device_->info().kind == "cuda") limits.time = std::chrono::milliseconds(3);
+  if (device_->info().kind == "cuda") {
+    limits.time = std::chrono::milliseconds(3);
+    limits.repeat_close = false;
+  }
   Profiler profiler(*device_, tenants_, compiler_.constants(), limits);
   profiler.is_cancelled = options_.is_cancelled;
   profiler.on_row = [&](const ProfileRow& row) {

@@ -16,12 +16,17 @@
 
 namespace gacer {
 
+class ProfileBench;
+
 /// How long to measure one variant. Cheap steps of large models need no more.
 struct ProfileLimits {
   int min_runs = 3;
   std::chrono::microseconds time{12000};
   /// Bytes of operands that side-by-side copies may take.
   std::int64_t copies_bytes = std::int64_t{1} << 30;
+  /// Variants close to the best are measured once more after all others: on a machine shared with
+  /// others the first time may have been a bad moment.
+  bool repeat_close = true;
 };
 
 /// One kind of work to measure: any node with this signature stands for all of them.
@@ -53,11 +58,12 @@ class Profiler {
 
  private:
   struct Candidate;
-  class Bench;
 
   std::vector<Candidate> find_candidates(const KernelCall& call,
                                          const std::vector<std::string>& only) const;
   bool is_hopeless(const Candidate& candidate, const std::string& op, double best_ms) const;
+  static void repeat_if_close(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
+                              double best_ms, ProfileRow& row);
   void check_cancelled() const;
 
   Device& device_;

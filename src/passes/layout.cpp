@@ -1,6 +1,6 @@
 // Gives image values the layout that the device's kernels prefer and puts a Reorder where it
-// changes. Convolutions ask for it; operators that work in any layout follow their operands; all
-// others, the model's inputs and its outputs stay row-major.
+// changes. Convolutions ask for it, and pools of whole channel blocks; operators that work in any
+// layout follow their operands; all others, the model's inputs and its outputs stay row-major.
 
 #include <algorithm>
 #include <array>
@@ -13,6 +13,7 @@ namespace gacer {
 namespace {
 
 constexpr std::array kLeaders = {"Conv", "ConvTranspose"};
+constexpr std::array kPools = {"MaxPool", "AveragePool"};
 constexpr std::array kFollowers = {"MaxPool",       "AveragePool",        "GlobalAveragePool",
                                    "GlobalMaxPool", "BatchNormalization", "Resize"};
 
@@ -54,11 +55,17 @@ class LayoutAssigner {
     return operands;
   }
 
+  bool has_whole_blocks(ValueId image, Layout wanted) const {
+    const std::int64_t channels = graph_.value(image).shape[1];
+    return channels >= 8 && channels % channel_block(wanted) == 0;
+  }
+
   bool wants_layout(const Node& node, Layout wanted) const {
     if (node.outputs.size() != 1 || !is_image(node.outputs[0])) return false;
     const std::vector<std::size_t> operands = image_operands(node);
     if (operands.empty()) return false;
     if (is_one_of(kLeaders, node.op)) return true;
+    if (is_one_of(kPools, node.op) && has_whole_blocks(node.inputs[0], wanted)) return true;
     const bool has_image = std::any_of(operands.begin(), operands.end(), [&](std::size_t i) {
       return graph_.value(node.inputs[i]).layout == wanted;
     });

@@ -266,5 +266,25 @@ TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
   }
 }
 
+TEST(LayoutPass, APoolAfterARowMajorConvolutionTakesTheLayout) {
+  GraphBuilder b;
+  ValueId x = b.op("Relu", {conv(b, b.input(Shape{2, 3, 12, 12}), 16, 3, true)});
+  x = b.op("MaxPool", {x}, attributes({{"kernel_shape", Ints{2, 2}}, {"strides", Ints{2, 2}}}));
+  b.output(b.op("Relu", {conv(b, x, 8, 3, true)}));
+  PassOptions options;
+  options.image_layout = Layout::kBlocked8;
+  options.is_supported = [](const Graph& graph, NodeId id) {
+    const Node& node = graph.node(id);
+    return node.op != "Conv" || graph.value(node.inputs[0]).shape[1] != 3 ||
+           graph.value(node.outputs[0]).layout == Layout::kRowMajor;
+  };
+  const Graph graph = optimized(b, options);
+  for (const Node& node : graph.nodes()) {
+    if (node.op != "MaxPool") continue;
+    EXPECT_EQ(graph.value(node.inputs[0]).layout, Layout::kBlocked8) << print_graph(graph);
+    EXPECT_EQ(graph.value(node.outputs[0]).layout, Layout::kBlocked8);
+  }
+}
+
 }  // namespace
 }  // namespace gacer

@@ -8,11 +8,11 @@
 namespace gacer::cpu {
 
 std::vector<const KernelImpl*> all_kernels() {
-  return {&onednn_convolution(), &onednn_upsample(),  &onednn_deconvolution(), &onednn_pooling(),
-          &onednn_matmul(),      &onednn_recurrent(), &onednn_softmax(),       &onednn_layer_norm(),
-          &onednn_reorder(),     &onednn_eltwise(),   &onednn_binary(),        &loops_binary(),
-          &loops_affine(),       &loops_resize(),     &loops_concat(),         &loops_attention(),
-          &plain_kernel()};
+  return {&onednn_convolution(),   &onednn_upsample(), &onednn_deconvolution(), &onednn_pooling(),
+          &onednn_inner_product(), &onednn_matmul(),   &onednn_recurrent(),     &onednn_softmax(),
+          &onednn_layer_norm(),    &onednn_reorder(),  &onednn_eltwise(),       &onednn_binary(),
+          &loops_binary(),         &loops_affine(),    &loops_resize(),         &loops_concat(),
+          &loops_attention(),      &plain_kernel()};
 }
 
 Layout preferred_image_layout() {

@@ -1,8 +1,7 @@
 // Convolutions with a 1x1 window on channels-last images are products of matrices: cuBLASLt beside
-// cuDNN.
+// cuDNN and the own kernel for few rows.
 
 #include "backend/cuda/blas_plan.h"
-#include "backend/cuda/kernel_list.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
 #include "ops/windows.h"
@@ -25,7 +24,9 @@ std::optional<std::int64_t> pixel_pitch(const OperandDesc& desc) {
   return pitch;
 }
 
-Result<BlasCall> plan_conv(const KernelCall& call) {
+}  // namespace
+
+Result<BlasCall> plan_conv_product(const KernelCall& call) {
   if (call.node.op != "Conv") return refuse("{} is no Conv", call.node.op);
   const OperandDesc& x = call.inputs[0];
   const OperandDesc& w = call.inputs[1];
@@ -66,41 +67,6 @@ Result<BlasCall> plan_conv(const KernelCall& call) {
   if (const auto posts = take_post_ops(call, pixel_pitch, plan); !posts)
     return Refusal{posts.reason()};
   return plan;
-}
-
-class BlasConv final : public KernelImpl {
- public:
-  explicit BlasConv(const Services& services) : services_(services), blas_(services) {}
-  std::string_view name() const override { return "cublaslt"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<BlasCall> plan = plan_conv(call);
-    if (!plan) return Refusal{plan.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int width) const override {
-    const Context& context = services_.context();
-    const bool is_all = width >= context.num_groups();
-    const BlasProduct product = plan_conv(call)->product;
-    std::vector<std::string> keys = blas_.variants(product, 0, is_all ? 3 : 2);
-    const int sms = is_all ? context.num_sms() / 2 : width * context.sms_per_group();
-    for (std::string& key : blas_.variants(product, sms, 1)) keys.push_back(std::move(key));
-    return keys;
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<BlasCall> plan = plan_conv(call);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    return blas_.prepare(call, *plan, key);
-  }
-
- private:
-  Services services_;
-  Blas blas_;
-};
-
-}  // namespace
-
-std::unique_ptr<KernelImpl> make_blas_conv(const Services& services) {
-  return std::make_unique<BlasConv>(services);
 }
 
 }  // namespace gacer::cuda

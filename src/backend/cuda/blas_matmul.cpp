@@ -1,7 +1,6 @@
-// Linear, Gemm and MatMul by cuBLASLt.
+// Linear, Gemm and MatMul as products of matrices.
 
 #include "backend/cuda/blas_plan.h"
-#include "backend/cuda/kernel_list.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
 #include "ops/common.h"
@@ -106,7 +105,9 @@ Result<BlasCall> plan_matmul(const KernelCall& call) {
   return plan;
 }
 
-Result<BlasCall> plan_product(const KernelCall& call) {
+}  // namespace
+
+Result<BlasCall> plan_matmul_product(const KernelCall& call) {
   const std::string& op = call.node.op;
   if (op != "Linear" && op != "Gemm" && op != "MatMul") return refuse("{} is no product", op);
   if (const auto suffix = float_suffix(call); !suffix) return Refusal{suffix.reason()};
@@ -123,41 +124,6 @@ Result<BlasCall> plan_product(const KernelCall& call) {
   if (const auto posts = take_post_ops(call, row_pitch, plan.value()); !posts)
     return Refusal{posts.reason()};
   return plan;
-}
-
-class BlasMatmul final : public KernelImpl {
- public:
-  explicit BlasMatmul(const Services& services) : services_(services), blas_(services) {}
-  std::string_view name() const override { return "cublaslt"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<BlasCall> plan = plan_product(call);
-    if (!plan) return Refusal{plan.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int width) const override {
-    const Context& context = services_.context();
-    const bool is_all = width >= context.num_groups();
-    const BlasProduct product = plan_product(call)->product;
-    std::vector<std::string> keys = blas_.variants(product, 0, is_all ? 5 : 2);
-    const int sms = is_all ? context.num_sms() / 2 : width * context.sms_per_group();
-    for (std::string& key : blas_.variants(product, sms, 2)) keys.push_back(std::move(key));
-    return keys;
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<BlasCall> plan = plan_product(call);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    return blas_.prepare(call, *plan, key);
-  }
-
- private:
-  Services services_;
-  Blas blas_;
-};
-
-}  // namespace
-
-std::unique_ptr<KernelImpl> make_blas_matmul(const Services& services) {
-  return std::make_unique<BlasMatmul>(services);
 }
 
 }  // namespace gacer::cuda

@@ -157,6 +157,7 @@ Result<void> take_post_ops(const KernelCall& call,
       ++taken;
     }
   }
+  plan.posts_taken = taken;
   if (taken == posts.size()) return {};
   PointwiseSpec spec;
   spec.dims = y.shape.dims();

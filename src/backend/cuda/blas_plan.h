@@ -41,7 +41,13 @@ struct BlasCall {
   /// Post-ops that no epilogue takes, in place on the result.
   std::optional<PointwiseSpec> rest;
   std::vector<int> rest_inputs;  ///< node inputs behind rest.in[1], …
+  std::size_t posts_taken = 0;   ///< post-ops of the node that are not in `rest`
 };
+
+/// A node as a product, or why it is none: Linear, Gemm and MatMul; Conv with a 1x1 window.
+Result<BlasCall> plan_matmul_product(const KernelCall& call);
+Result<BlasCall> plan_conv_product(const KernelCall& call);
+using ProductPlanner = Result<BlasCall> (*)(const KernelCall& call);
 
 /// Takes a call's post-ops into the product as far as the epilogue goes, the rest into `rest`.
 /// `pitch`: elements between rows of a full-size operand, empty when it does not lie in rows.

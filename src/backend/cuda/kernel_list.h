@@ -6,10 +6,12 @@
 
 namespace gacer::cuda {
 
-// One function a file of the same name.
+// One function a file of the same name, but for the products (blas_product.cpp, few_rows.cpp).
 std::unique_ptr<KernelImpl> make_dnn_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_blas_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_blas_matmul(const Services& services);
+std::unique_ptr<KernelImpl> make_few_rows_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_few_rows_matmul(const Services& services);
 std::unique_ptr<KernelImpl> make_depthwise_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_pool(const Services& services);
 std::unique_ptr<KernelImpl> make_rows(const Services& services);

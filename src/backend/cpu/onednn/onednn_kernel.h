@@ -80,7 +80,8 @@ class OnednnImpl : public KernelImpl {
   virtual Result<dnnl::primitive_desc_base> describe_primitive(const KernelCall& call,
                                                                std::string_view option) const = 0;
   virtual void bind(KernelBuilder& builder, const dnnl::primitive_desc_base& desc) const = 0;
-  /// Ways to set the primitive up that are worth trying; "" is always one.
+  /// Ways to set the primitive up that are worth trying; variants of other than "" are named by
+  /// them.
   virtual std::vector<std::string_view> options(const KernelCall& /*call*/) const { return {""}; }
   /// Whether what oneDNN calls a reference implementation is worth having.
   virtual bool takes_reference() const { return false; }

@@ -1,0 +1,131 @@
+// Products with few rows: every weight is read once, at the speed of memory. The weights are the
+// tall operand of the tensor cores' product and the few rows the narrow one, so that eight rows fill
+// a tile. The order of k inside a chunk is free as long as both operands agree: each thread takes
+// eight neighbours, which is one wide load and feeds two products, without shared memory.
+
+#include "backend/cuda/kernels/common.cuh"
+#include "backend/cuda/kernels/few_rows.h"
+
+using gacer::cuda::FewRowsArgs;
+
+namespace {
+
+constexpr int kChunk = 32;  // of k, for two products
+constexpr int kUnroll = 4;
+
+__device__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __half) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+__device__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
+                         __nv_bfloat16) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
+      "{%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+template <typename T>
+__device__ uint4 load_wide(const T* from, bool is_inside) {
+  return is_inside ? __ldg(reinterpret_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
+}
+
+/// A block makes 16 * kTiles columns of y for up to 8 * kGroups rows; its warps share k.
+template <typename T, int kTiles, int kGroups>
+__device__ void few_rows(T* y, const T* x, const T* w, const T* c, const T* bias,
+                         const FewRowsArgs& a) {
+  extern __shared__ float parts[];
+  constexpr int kWide = 16 * kTiles;
+  constexpr int kRows = 8 * kGroups;
+  const int warps = blockDim.x / 32;
+  const int warp = threadIdx.x / 32;
+  const int row = threadIdx.x % 32 / 4;
+  const int lane_k = threadIdx.x % 4 * 8;
+  const int n0 = blockIdx.x * kWide;
+  float sums[kTiles][kGroups][4] = {};
+
+  for (int k0 = warp * kUnroll * kChunk; k0 < a.k; k0 += warps * kUnroll * kChunk) {
+    uint4 weights[kUnroll][kTiles][2];
+    uint4 inputs[kUnroll][kGroups];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int k = k0 + u * kChunk + lane_k;
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const int n = n0 + tile * 16 + half * 8 + row;
+          weights[u][tile][half] =
+              load_wide(w + static_cast<long long>(n) * a.w_pitch + k, n < a.n && k < a.k);
+        }
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) {
+        const int m = group * 8 + row;
+        inputs[u][group] =
+            load_wide(x + static_cast<long long>(m) * a.x_pitch + k, m < a.m && k < a.k);
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile) {
+        const uint4 low = weights[u][tile][0];
+        const uint4 high = weights[u][tile][1];
+        const unsigned first[4] = {low.x, high.x, low.y, high.y};
+        const unsigned second[4] = {low.z, high.z, low.w, high.w};
+#pragma unroll
+        for (int group = 0; group < kGroups; ++group) {
+          const uint4 in = inputs[u][group];
+          const unsigned first_in[2] = {in.x, in.y};
+          const unsigned second_in[2] = {in.z, in.w};
+          multiply(sums[tile][group], first, first_in, T());
+          multiply(sums[tile][group], second, second_in, T());
+        }
+      }
+  }
+
+  float* own = parts + warp * kWide * kRows;
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int n = tile * 16 + i / 2 * 8 + row;
+        const int m = group * 8 + threadIdx.x % 4 * 2 + i % 2;
+        own[m * kWide + n] = sums[tile][group][i];
+      }
+  __syncthreads();
+  for (int i = threadIdx.x; i < kWide * kRows; i += blockDim.x) {
+    const int n = n0 + i % kWide;
+    const int m = i / kWide;
+    if (m >= a.m || n >= a.n) continue;
+    float sum = 0;
+    for (int from = 0; from < warps; ++from) sum += parts[from * kWide * kRows + i];
+    sum *= a.alpha;
+    if (c != nullptr) sum += to_float(c[static_cast<long long>(m) * a.c_pitch + n]);
+    if (bias != nullptr) sum += to_float(bias[n]);
+    y[static_cast<long long>(m) * a.y_pitch + n] =
+        from_float<T>(activate(a.activation, sum, a.activation_alpha, a.activation_beta));
+  }
+}
+
+}  // namespace
+
+#define MAKE_ONE(suffix, T, tiles, groups)                                                     \
+  extern "C" __global__ void few_rows_t##tiles##g##groups##_##suffix(                          \
+      T* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) {                \
+    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                                           \
+  }
+#define MAKE(suffix, T)           \
+  MAKE_ONE(suffix, T, 1, 1)       \
+  MAKE_ONE(suffix, T, 1, 2)       \
+  MAKE_ONE(suffix, T, 1, 4)       \
+  MAKE_ONE(suffix, T, 1, 8)       \
+  MAKE_ONE(suffix, T, 2, 1)       \
+  MAKE_ONE(suffix, T, 2, 2)       \
+  MAKE_ONE(suffix, T, 2, 4)
+MAKE(f16, __half)
+MAKE(bf16, __nv_bfloat16)
