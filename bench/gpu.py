@@ -1,0 +1,288 @@
+"""Measures gacer beside PyTorch on one GPU, in turns, and compares the outputs.
+
+Usage: gpu.py --gacer PROGRAM --out FOLDER --batch N [--work FOLDER] CELL...
+
+A CELL is a mix of bench/mixes.json (A, B, ...) or a model of the zoo. Each cell becomes
+FOLDER/<cell>_b<N>.json; cells of other calls stay, so that results gather over calls. Needs torch,
+torchvision and onnx. Three phases, so that nothing disturbs what is timed: gacer profiles and plans
+every cell; PyTorch loads and compiles every model; then, cell by cell, gacer's plans (a process
+that has loaded the saved plans with the profile's help alone) and PyTorch's peers take short turns,
+in alternating order, and the medians of all rounds are kept.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy
+import onnx
+
+HERE = pathlib.Path(__file__).resolve().parent
+WORKER = HERE / "peers" / "torch_models.py"
+MIX_POLICIES = "sequential,streams,partition,gacer"
+SINGLE_POLICIES = "streams,gacer"
+SINGLE_PEERS = ["eager_sequential", "compiled_sequential"]
+MIX_PEERS = ["eager_sequential", "eager_streams", "compiled_sequential", "compiled_streams",
+             "compiled_merged"]
+
+
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def run_checked(command, log):
+    """Runs a command; its output goes to a file. The seconds it took."""
+    begin = time.time()
+    with open(log, "w") as file:
+        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+    if code != 0:
+        raise RuntimeError(f"exit code {code}: {' '.join(command)}\n{open(log).read()[-2000:]}")
+    return time.time() - begin
+
+
+class Process:
+    """A program that answers lines with lines."""
+
+    def __init__(self, command, log):
+        self.log = open(log, "w")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self.log, text=True)
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            self.log.flush()
+            tail = open(self.log.name).read()[-2000:]
+            raise RuntimeError(f"{self.process.args[0]} ended: {tail}")
+        return line
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+        self.log.close()
+
+
+class Bench:
+    def __init__(self, args):
+        self.args = args
+        self.work = pathlib.Path(args.work)
+        self.out = pathlib.Path(args.out)
+        for folder in (self.work, self.out):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
+        self.profile_s = {}
+        self.started_with = {}
+
+    def models_of(self, cell):
+        return self.mixes.get(cell, [cell])
+
+    def file(self, name):
+        return str(self.work / name)
+
+    def engine_options(self):
+        return ["--device", "cuda", "--precision", "fp16", "--db", self.file("profile.db")]
+
+    def export(self, model):
+        path = self.work / f"{model}.onnx"
+        if not path.exists():
+            run_checked([self.args.gacer, "zoo", model, "--out", str(path)],
+                        self.file(f"zoo_{model}.log"))
+        x = self.work / f"input_b{self.args.batch}.npy"
+        if not x.exists():
+            random = numpy.random.default_rng(1)
+            numpy.save(x, random.random((self.args.batch, 3, 224, 224), dtype=numpy.float32))
+        return str(path), str(x)
+
+    def profile(self, model):
+        """Cold: nothing of this model and batch is in the profile unless an earlier one shares it."""
+        stamp = self.file(f"profiled_{model}_b{self.args.batch}")
+        if pathlib.Path(stamp).exists():
+            return
+        seconds = run_checked([self.args.gacer, "profile", f"zoo:{model}@{self.args.batch}",
+                               *self.engine_options()], self.file(f"profile_{model}.log"))
+        pathlib.Path(stamp).write_text(str(seconds))
+        self.profile_s[model] = seconds
+        say(f"profile {model} b{self.args.batch}: {seconds:.1f} s")
+
+    def plan(self, cell):
+        """Plans, checks and measures by `gacer compare`; keeps plans, report and outputs."""
+        models = self.models_of(cell)
+        name = f"{cell}_b{self.args.batch}"
+        is_mix = len(models) > 1
+        command = [self.args.gacer, "compare", *[f"zoo:{m}@{self.args.batch}" for m in models],
+                   *self.engine_options(), "--policies", MIX_POLICIES if is_mix else SINGLE_POLICIES,
+                   "--measurements", str(self.args.measurements), "--search-time",
+                   self.args.search_time, "--time", "300ms", "--json", self.file(f"{name}.json"),
+                   "--save-plans", self.file(f"{name}.plans"), "--output",
+                   self.file(f"{name}.out"), "--quiet"]
+        for model in models:
+            weights, x = self.export(model)
+            port = onnx.load(weights, load_external_data=False).graph.input[0].name
+            command += ["--input", f"{model}:{port}={x}"]
+        seconds = run_checked(command, self.file(f"{name}.log"))
+        report = json.loads(open(self.file(f"{name}.json")).read())
+        times = {p["name"]: round(p["round_ms"]["median"], 4) for p in report["policies"]}
+        say(f"plan {name}: {seconds:.1f} s, {times}, chosen {report['chosen']}")
+        return report
+
+    def start_peers(self, models):
+        # Side by side first: the compiler's work is cached on disk and needs many cores.
+        begin = time.time()
+        warming = []
+        for model in models:
+            log = open(self.file(f"warm_{model}.log"), "w")
+            command = [sys.executable, str(WORKER), str(self.args.batch), "--warm", model,
+                       self.export(model)[0]]
+            warming.append((model, subprocess.Popen(command, stdout=log, stderr=log)))
+        for model, process in warming:
+            if process.wait() != 0:
+                raise RuntimeError(open(self.file(f"warm_{model}.log")).read()[-2000:])
+        say(f"PyTorch compiled {len(models)} models side by side: {time.time() - begin:.1f} s")
+        self.worker = Process([sys.executable, str(WORKER), str(self.args.batch)],
+                              self.file("worker.log"))
+        self.torch = json.loads(self.worker.read())
+        self.loaded = {}
+        for model in models:
+            weights, x = self.export(model)
+            self.loaded[model] = self.request(load=model, weights=weights, input=x)
+
+    def request(self, **request):
+        return json.loads(self.worker.ask(json.dumps(request)))
+
+    def compare_outputs(self, cell):
+        """Largest difference from PyTorch's f32 output, as a share of its largest number."""
+        errors = {}
+        for model in self.models_of(cell):
+            expected = {}
+            for precision in ("f32", "fp16"):
+                file = self.work / f"torch_{model}_b{self.args.batch}_{precision}.npy"
+                if not file.exists():
+                    self.request(output=model, file=str(file), precision=precision)
+                expected[precision] = numpy.load(file)
+            folder = self.work / f"{cell}_b{self.args.batch}.out"
+            (path,) = folder.glob(f"{model}.*.npy")
+            ours = numpy.load(path).astype(numpy.float32)
+            scale = numpy.abs(expected["f32"]).max()
+            difference = lambda y: float(numpy.abs(y - expected["f32"]).max() / scale)
+            errors[model] = {"gacer_fp16": difference(ours),
+                             "torch_fp16": difference(expected["fp16"])}
+        return errors
+
+    def start_replay(self, cell, report):
+        """A second process with the saved plans: the chosen one first, timed to its first round."""
+        policies = [p["name"] for p in report["policies"]]
+        policies.sort(key=lambda name: name != report["chosen"])
+        folder = pathlib.Path(self.file(f"{cell}_b{self.args.batch}.plans"))
+        begin = time.time()
+        replay = Process([self.args.gacer, "replay", *[str(folder / f"{p}.plan.json")
+                                                       for p in policies],
+                          *self.engine_options(), "--quiet"], self.file("replay.log"))
+        ready = json.loads(replay.read())
+        seconds = time.time() - begin
+        costs = json.loads(replay.read())["plans"]
+        return replay, policies, seconds, ready, costs
+
+    def take_turns(self, contenders):
+        rounds = {name: [] for name in contenders}
+        medians = {name: [] for name in contenders}
+        names = list(contenders)
+        for turn in range(self.args.turns):
+            for name in names if turn % 2 == 0 else reversed(names):
+                times = contenders[name]()
+                rounds[name] += times
+                medians[name].append(statistics.median(times))
+        return {name: {"median_ms": statistics.median(rounds[name]), "min_ms": min(rounds[name]),
+                       "rounds": len(rounds[name]), "turn_medians_ms": medians[name]}
+                for name in names}
+
+    def measure(self, cell, report):
+        models = self.models_of(cell)
+        is_mix = len(models) > 1
+        replay, policies, warm_s, ready, costs = self.start_replay(cell, report)
+        peers = MIX_PEERS if is_mix else SINGLE_PEERS
+        if is_mix:
+            self.request(merge=models)
+
+        def ours(index):
+            line = replay.ask(f"{index} {self.args.rounds + 3}")
+            return [float(ms) for ms in line.split()][3:]
+
+        def theirs(peer):
+            rounds = max(3, self.args.rounds // 4) if peer.startswith("eager") else self.args.rounds
+            return self.request(run=peer, models=models, rounds=rounds)["ms"]
+
+        contenders = {f"gacer:{p}": (lambda i=i: ours(i)) for i, p in enumerate(policies)}
+        contenders |= {f"torch:{p}": (lambda p=p: theirs(p)) for p in peers}
+        times = self.take_turns(contenders)
+        replay.close()
+        result = {
+            "cell": cell, "batch": self.args.batch, "models": models, "precision": "fp16",
+            "commit": report["commit"], "device": report["device"], "torch": self.torch,
+            "chosen": report["chosen"], "guard": report["guard"], "times": times,
+            "warm_start_s": warm_s, "first_plan_device_bytes": ready["device_bytes"],
+            "costs": costs,
+            "torch_loaded": {m: self.loaded[m] for m in models},
+            "profile_s": {m: self.profile_s[m] for m in models if m in self.profile_s},
+            "output_errors": self.compare_outputs(cell), "report": report}
+        path = self.out / f"{cell}_b{self.args.batch}.json"
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        say(f"{path.name}: " + ", ".join(f"{n} {t['median_ms']:.3f}" for n, t in times.items()))
+        return result
+
+    def run(self):
+        cells = self.args.cells
+        models = sorted({m for cell in cells for m in self.models_of(cell)})
+        for model in models:
+            self.export(model)
+            self.profile(model)
+        reports = {cell: self.plan(cell) for cell in cells}
+        if self.args.plan_only:
+            return []
+        self.start_peers(models)
+        results = [self.measure(cell, reports[cell]) for cell in cells]
+        self.worker.close()
+        return results
+
+
+def print_table(results):
+    for result in results:
+        times = {name: t["median_ms"] for name, t in result["times"].items()}
+        best = min(t for n, t in times.items() if n.startswith("torch:compiled"))
+        chosen = times["gacer:" + result["chosen"]]
+        streams = times["gacer:streams"]
+        error = max(e["gacer_fp16"] for e in result["output_errors"].values())
+        print(f"{result['cell']:>20} b{result['batch']:<3} chosen {result['chosen']:<10} "
+              f"{chosen:.3f} ms; compiled/streams {best / streams:.2f}, compiled/chosen "
+              f"{best / chosen:.2f}, streams/chosen {streams / chosen:.2f}, eager/chosen "
+              f"{times['torch:eager_sequential'] / chosen:.1f}; warm {result['warm_start_s']:.2f} s, "
+              f"assembly {result['costs'][0]['assemble_ms']:.2f} ms, launch "
+              f"{result['costs'][0]['launch_us']:.0f} us, error {error:.1e}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cells", nargs="+", metavar="CELL")
+    parser.add_argument("--gacer", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--work", default="/tmp/gacer-bench")
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--turns", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=24, help="of each contender in a turn")
+    parser.add_argument("--measurements", type=int, default=120)
+    parser.add_argument("--search-time", default="10s")
+    parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
+    print_table(Bench(parser.parse_args()).run())
+
+
+if __name__ == "__main__":
+    main()
