@@ -4,7 +4,9 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <set>
+#include <thread>
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -63,6 +65,60 @@ double tolerance(Precision precision) {
   fail(ErrorKind::kInternal, "bad precision {}", static_cast<int>(precision));
 }
 
+namespace {
+
+/// The largest difference, where it is, and the largest finite expected number.
+struct Difference {
+  double largest = 0;
+  std::size_t worst = 0;
+  double scale = 0;
+};
+
+template <typename T>
+Difference find_difference_in(std::span<const T> a, std::span<const T> b, std::size_t begin,
+                              std::size_t end) {
+  Difference found;
+  for (std::size_t i = begin; i < end; ++i) {
+    const double expected = number(b[i]);
+    const double size = std::abs(expected);
+    if (size > found.scale && std::isfinite(size)) found.scale = size;
+    const double actual = number(a[i]);
+    const double difference = std::abs(actual - expected);
+    if (difference <= found.largest || is_same_special(actual, expected)) continue;
+    found.largest =
+        std::isfinite(difference) ? difference : std::numeric_limits<double>::infinity();
+    found.worst = i;
+  }
+  return found;
+}
+
+/// Large tensors by several threads: a profile compares every variant's result.
+template <typename T>
+Difference find_difference(std::span<const T> a, std::span<const T> b) {
+  constexpr std::size_t kElementsOfThread = std::size_t{1} << 18;
+  const std::size_t count = std::clamp<std::size_t>(
+      a.size() / kElementsOfThread, 1, std::max(1U, std::thread::hardware_concurrency()));
+  std::vector<Difference> parts(count);
+  std::vector<std::thread> threads;
+  const auto run = [&](std::size_t part) {
+    parts[part] = find_difference_in(a, b, a.size() * part / count, a.size() * (part + 1) / count);
+  };
+  for (std::size_t part = 1; part < count; ++part) threads.emplace_back(run, part);
+  run(0);
+  for (std::thread& thread : threads) thread.join();
+  Difference total = parts[0];
+  for (const Difference& part : parts) {
+    total.scale = std::max(total.scale, part.scale);
+    if (part.largest > total.largest) {
+      total.largest = part.largest;
+      total.worst = part.worst;
+    }
+  }
+  return total;
+}
+
+}  // namespace
+
 CheckResult compare_tensors(const Tensor& actual, const Tensor& expected, double tolerance) {
   require(actual.dtype() == expected.dtype() && actual.shape() == expected.shape(),
           "comparing {}{} with {}{}", to_string(actual.dtype()), actual.shape().to_string(),
@@ -78,23 +134,10 @@ CheckResult compare_tensors(const Tensor& actual, const Tensor& expected, double
     using T = decltype(tag);
     const std::span<const T> a = actual.data<T>();
     const std::span<const T> b = expected.data<T>();
-    double scale = 0;
-    for (const T& x : b) {
-      const double size = std::abs(number(x));
-      if (size > scale && std::isfinite(size)) scale = size;
-    }
-    if (scale == 0) scale = 1;
-    double largest = 0;
-    std::size_t worst = 0;
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      const double difference = std::abs(number(a[i]) - number(b[i]));
-      if (difference <= largest || is_same_special(number(a[i]), number(b[i]))) continue;
-      largest = std::isfinite(difference) ? difference : std::numeric_limits<double>::infinity();
-      worst = i;
-    }
-    result.max_rel_error = largest / scale;
-    result.worst =
-        fmt::format("element {}: {}, expected {}", worst, number(a[worst]), number(b[worst]));
+    const Difference found = find_difference(a, b);
+    result.max_rel_error = found.largest / (found.scale == 0 ? 1 : found.scale);
+    result.worst = fmt::format("element {}: {}, expected {}", found.worst, number(a[found.worst]),
+                               number(b[found.worst]));
   });
   result.outputs_match = result.max_rel_error <= tolerance;
   return result;

@@ -65,12 +65,20 @@ std::vector<StepTime> CompiledPlan::run_traced() {
   return traced_->run_traced();
 }
 
+double CompiledPlan::last_launch_us() const {
+  double sum = 0;
+  for (const auto& program : programs_) sum += program->last_launch_us();
+  return sum;
+}
+
 Result<const KernelImpl*> find_variant(const Device& device, const KernelCall& call,
                                        const std::string& variant, int width) {
   std::vector<int> widths = device.widths();
   std::stable_partition(widths.begin(), widths.end(), [&](int w) { return w == width; });
   for (const KernelImpl* impl : device.kernels()) {
-    if (!impl->supports(call)) continue;
+    const std::optional<bool> known = impl->knows(variant);
+    if (known == false || !impl->supports(call)) continue;
+    if (known == true) return impl;
     for (const int w : widths) {
       const std::vector<std::string> keys = impl->variants(call, w);
       if (std::find(keys.begin(), keys.end(), variant) != keys.end()) return impl;
@@ -125,6 +133,23 @@ std::shared_ptr<const Kernel> Compiler::kernel_of(const Problem& problem, const 
   return kernel;
 }
 
+void Compiler::prepare_ahead(const Plan& plan) const {
+  for (const Lane& lane : plan.lanes) {
+    for (const Step& step : lane.steps) {
+      const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(step.tenant)];
+      const auto range = tenant.chunk_range(step.node, step.chunk);
+      if (kernels_.contains(
+              {tenant.model.key, step.node, range ? step.chunk.size() : 0, step.variant}))
+        continue;
+      const KernelCall call = make_call(tenant.graph(), step.node, tenant.precision, range);
+      const int width = step.budget.size(device_.info().num_groups);
+      // A variant that nobody knows is refused when it is built.
+      const Result<const KernelImpl*> impl = find_variant(device_, call, step.variant, width);
+      if (impl) (*impl)->prepare_ahead(call, {step.variant});
+    }
+  }
+}
+
 std::shared_ptr<const Capture> Compiler::capture_of(const Step& step,
                                                     const std::shared_ptr<const Kernel>& kernel,
                                                     void* workspace) {
@@ -175,6 +200,7 @@ std::unique_ptr<CompiledPlan> Compiler::compile(const Problem& problem, const Pl
   auto compiled = std::unique_ptr<CompiledPlan>(new CompiledPlan);
   compiled->device_ = &device_;
   compiled->plan_ = plan;
+  prepare_ahead(plan);
   std::vector<std::size_t> workspace_bytes(plan.lanes.size(), 0);
   for (const int index : graph.order) {
     const StepRef ref = graph.steps[static_cast<std::size_t>(index)];

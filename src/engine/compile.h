@@ -26,6 +26,8 @@ class CompiledPlan {
   double run();
   /// One round with time stamps, all tenants in one program; in the order of steps().
   std::vector<StepTime> run_traced();
+  /// Host time that starting the last round took, in microseconds (see Program).
+  double last_launch_us() const;
   int num_launches() const { return num_launches_; }
 
   /// The steps in a topological order with all their edges, and which step of the plan each is.
@@ -67,6 +69,8 @@ class Compiler {
   using KernelKey = std::tuple<std::string, NodeId, std::int64_t, std::string>;
   using CaptureKey = std::tuple<int, NodeId, std::int64_t, std::int64_t, std::string, const void*>;
 
+  /// Lets kernels begin to build, side by side, what the plan lacks.
+  void prepare_ahead(const Plan& plan) const;
   std::shared_ptr<const Kernel> kernel_of(const Problem& problem, const Step& step);
   std::shared_ptr<const Capture> capture_of(const Step& step,
                                             const std::shared_ptr<const Kernel>& kernel,

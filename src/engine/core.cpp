@@ -7,7 +7,6 @@
 #include "base/error.h"
 #include "cost/model.h"
 #include "engine/baseline.h"
-#include "engine/evaluator.h"
 #include "engine/guard.h"
 #include "engine/inputs.h"
 #include "engine/make_problem.h"
@@ -97,6 +96,7 @@ int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
   problem_.tenants.push_back(std::move(facts));
   tenants_.push_back(std::move(placed));
   checker_.reset();
+  evaluator_.reset();
   restore_inputs();
   return index;
 }
@@ -149,6 +149,8 @@ void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
     if (db_) db_->store(problem_.device.profile_id(), row);
   };
   std::int64_t done = 0;
+  // Chunks take few of the variants: those are built when they are met.
+  if (!is_chunks) profiler.prepare_ahead(tasks);
   try {
     for (const ProfileTask& task : tasks) {
       const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(task.tenant)]
@@ -202,9 +204,10 @@ Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
   profile();
   check_cancelled("planning");
   ModelEvaluator model(problem_, rows_);
-  DeviceEvaluator measured(compiler_, problem_);
+  if (!evaluator_) evaluator_.emplace(compiler_, problem_);
+  evaluator_->begin_search();
   SearchContext context{problem_, rows_, model, nullptr, limits, options_.seed, {}, nullptr};
-  if (limits.measurements > 0) context.device = &measured;
+  if (limits.measurements > 0) context.device = &*evaluator_;
   context.on_progress = [&](const SearchProgress& progress) {
     report(progress.phase, progress.done, progress.total,
            fmt::format("best {:.3f} ms", progress.best_ms));
@@ -224,6 +227,7 @@ Plan EngineCore::search_guarded(const PolicyLimits& limits) {
     compiled.push_back(compile(simple.back()));
   }
   const Plan regulated = search("gacer", limits);
+  forget_measurements();
   compiled.push_back(compile(regulated));
   std::vector<std::function<double()>> contenders;
   for (const auto& plan : compiled)
@@ -231,13 +235,15 @@ Plan EngineCore::search_guarded(const PolicyLimits& limits) {
       check_cancelled("the guard");
       return plan->run();
     });
+  constexpr std::chrono::milliseconds kSettleTime{3000};
   InterleaveOptions options;
   options.time = std::chrono::milliseconds(1000);
   const auto times = interleave(contenders, options);
   std::size_t best = 0;
   for (std::size_t i = 1; i < simple.size(); ++i)
     if (median(times[i]) < median(times[best])) best = i;
-  const GuardResult result = judge(times[best], times.back());
+  const GuardResult result =
+      settle(contenders[best], contenders.back(), times[best], times.back(), kSettleTime);
   bool is_right = true;
   if (result.regulated_won && can_check())
     is_right = checker().check(*compiled.back()).outputs_match;

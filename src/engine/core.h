@@ -10,6 +10,7 @@
 #include "base/precision.h"
 #include "engine/check.h"
 #include "engine/compile.h"
+#include "engine/evaluator.h"
 #include "engine/placed_tenant.h"
 #include "engine/tenant_io.h"
 #include "plan/problem.h"
@@ -40,10 +41,12 @@ class EngineCore {
 
   /// Measures missing rows; seconds.
   double profile();
-  /// Any policy but "auto".
+  /// Any policy but "auto". What it measures is kept for the searches that follow, until
+  /// forget_measurements().
   Plan search(const std::string& policy, const PolicyLimits& limits);
   /// gacer, unless the best simple policy is as fast.
   Plan search_guarded(const PolicyLimits& limits);
+  void forget_measurements() { evaluator_.reset(); }
   Plan baseline() { return make_baseline(); }
 
   std::unique_ptr<CompiledPlan> compile(const Plan& plan);
@@ -80,6 +83,7 @@ class EngineCore {
   bool is_profile_open_ = false;
   Compiler compiler_;
   std::optional<Checker> checker_;
+  std::optional<DeviceEvaluator> evaluator_;  ///< of the searches of these tenants
   RoundInputs inputs_;
 };
 

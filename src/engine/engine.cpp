@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "engine/core.h"
 #include "engine/explain.h"
+#include "engine/guard.h"
 #include "engine/measure.h"
 #include "profile/recording.h"
 
@@ -48,11 +49,13 @@ Contender search_contender(EngineCore& core, const std::string& policy,
 struct Engine::State {
   explicit State(EngineOptions options) : core(std::move(options)) {}
   EngineCore core;
-  std::unique_ptr<CompiledPlan> loaded;  // goes before the core that made it
+  std::vector<std::unique_ptr<CompiledPlan>> loaded;  // goes before the core that made it
 
-  CompiledPlan& require_loaded() const {
-    if (!loaded) fail(ErrorKind::kUsage, "no plan is loaded");
-    return *loaded;
+  CompiledPlan& require_loaded(int index) const {
+    if (loaded.empty()) fail(ErrorKind::kUsage, "no plan is loaded");
+    if (index < 0 || static_cast<std::size_t>(index) >= loaded.size())
+      fail(ErrorKind::kUsage, "there is no loaded plan {}; there are {}", index, loaded.size());
+    return *loaded[static_cast<std::size_t>(index)];
   }
 };
 
@@ -65,7 +68,7 @@ const DeviceInfo& Engine::device() const { return state_->core.problem().device;
 
 int Engine::add_tenant(const TenantSpec& spec) {
   const int index = state_->core.add_tenant(spec);
-  state_->loaded.reset();  // was made for the tenants before
+  state_->loaded.clear();  // was made for the tenants before
   return index;
 }
 
@@ -109,22 +112,55 @@ void Engine::record(const std::string& path) {
 
 Plan Engine::make_plan(const std::string& policy, const PolicyLimits& limits) {
   if (policy == "auto") return state_->core.search_guarded(limits);
-  return state_->core.search(policy, limits);
+  Plan plan = state_->core.search(policy, limits);
+  state_->core.forget_measurements();
+  return plan;
 }
 
 void Engine::load(const Plan& plan) {
   auto compiled = state_->core.compile(plan);
-  state_->loaded = std::move(compiled);
+  state_->loaded.clear();
+  state_->loaded.push_back(std::move(compiled));
   state_->core.compiler().trim();
 }
 
-const Plan& Engine::plan() const { return state_->require_loaded().plan(); }
+int Engine::load_also(const Plan& plan) {
+  state_->loaded.push_back(state_->core.compile(plan));
+  return static_cast<int>(state_->loaded.size()) - 1;
+}
+
+const Plan& Engine::plan(int loaded) const { return state_->require_loaded(loaded).plan(); }
 
 void Engine::set_input(int tenant, const std::string& name, const Tensor& value) {
   state_->core.set_input(tenant, name, value);
 }
 
-double Engine::run_round() { return state_->require_loaded().run(); }
+double Engine::run_round(int loaded) { return state_->require_loaded(loaded).run(); }
+
+std::int64_t Engine::allocated_bytes() const {
+  return static_cast<std::int64_t>(state_->core.device().allocated_bytes());
+}
+
+LoadCosts Engine::measure_costs(int loaded) {
+  constexpr int kTries = 5;
+  constexpr int kRounds = 21;
+  CompiledPlan& compiled = state_->require_loaded(loaded);
+  std::vector<double> assemble_ms;
+  for (int i = 0; i < kTries; ++i) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto again = state_->core.compile(compiled.plan());
+    assemble_ms.push_back(1e3 * seconds_since(begin));
+  }
+  std::vector<double> launch_us;
+  for (int i = 0; i < kRounds; ++i) {
+    compiled.run();
+    launch_us.push_back(compiled.last_launch_us());
+  }
+  LoadCosts costs;
+  costs.assemble_ms = median(assemble_ms);
+  costs.launch_us = median(launch_us);
+  return costs;
+}
 
 Tensor Engine::output(int tenant, const std::string& name) const {
   const PlacedTenant& placed = state_->core.tenant(tenant);
@@ -146,6 +182,7 @@ Comparison Engine::compare(const std::vector<std::string>& policies, const Measu
   std::vector<Contender> contenders;
   for (const std::string& policy : expand_policies(policies))
     contenders.push_back(search_contender(core, policy, limits));
+  core.forget_measurements();
   Comparison comparison = measure_contenders(core, std::move(contenders), measure);
   comparison.profile_s = profile_s;
   core.compiler().trim();
@@ -161,6 +198,7 @@ Comparison Engine::measure(const Plan& plan, const MeasureOptions& options) {
     profile_s = core.profile();
     for (const std::string& policy : simple_policies())
       if (policy != plan.policy) contenders.push_back(search_contender(core, policy, {}));
+    core.forget_measurements();
   }
   contenders.push_back({plan.policy, plan, 0});
   Comparison comparison = measure_contenders(core, std::move(contenders), options);

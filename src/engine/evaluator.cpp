@@ -1,13 +1,64 @@
 #include "engine/evaluator.h"
 
 #include <algorithm>
-#include <vector>
 
 #include "engine/guard.h"
 
 namespace gacer {
+namespace {
+
+constexpr int kMinRounds = 3;
+/// Milliseconds of rounds that are enough for one plan.
+constexpr double kEnoughMs = 400;
+/// Plans that are slower than the best by this factor need no exact time.
+constexpr double kFarFromBest = 1.25;
+
+/// The plan as it runs: who made it and what is noted beside it is left out.
+Plan bare_of(const Plan& plan) {
+  Plan bare = plan;
+  bare.policy.clear();
+  bare.seed = 0;
+  bare.notes.clear();
+  return bare;
+}
+
+}  // namespace
+
+void DeviceEvaluator::begin_search() {
+  for (Known& known : known_) known.is_new = true;
+}
+
+DeviceEvaluator::Known* DeviceEvaluator::find(const Plan& bare) {
+  const auto found = std::find_if(known_.begin(), known_.end(),
+                                  [&](const Known& known) { return known.plan == bare; });
+  return found == known_.end() ? nullptr : &*found;
+}
+
+double DeviceEvaluator::measure(CompiledPlan& compiled) {
+  std::vector<double> ratios;
+  double spent = 0;
+  for (int round = 0; round < num_rounds_; ++round) {
+    if (round >= kMinRounds && spent > kEnoughMs) break;
+    const double reference = std::max(reference_->run(), 1e-6);
+    const double ms = compiled.run();
+    spent += reference + ms;
+    ratios.push_back(ms / reference);
+    if (round + 1 == kMinRounds && best_ratio_ > 0 &&
+        *std::min_element(ratios.begin(), ratios.end()) > kFarFromBest * best_ratio_)
+      break;
+  }
+  const double ratio = median(ratios);
+  best_ratio_ = best_ratio_ == 0 ? ratio : std::min(best_ratio_, ratio);
+  return reference_ms_ * ratio;
+}
 
 Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
+  Plan bare = bare_of(plan);
+  Known* known = find(bare);
+  if (known != nullptr && known->is_new) {
+    known->is_new = false;
+    return known->ms;
+  }
   std::unique_ptr<CompiledPlan> compiled;
   try {
     compiled = compiler_.compile(problem_, plan);
@@ -19,18 +70,21 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
   }
   ++num_measured_;
   compiled->run();
-  std::vector<double> times;
+  double ms = 0;
   if (!reference_) {
+    std::vector<double> times;
     for (int round = 0; round < num_rounds_; ++round) times.push_back(compiled->run());
+    reference_ms_ = ms = median(times);
     reference_ = std::move(compiled);
-    reference_ms_ = median(times);
-    return reference_ms_;
+    best_ratio_ = 1;
+  } else {
+    ms = measure(*compiled);
   }
-  for (int round = 0; round < num_rounds_; ++round) {
-    const double reference = reference_->run();
-    times.push_back(compiled->run() / std::max(reference, 1e-6));
-  }
-  return reference_ms_ * median(times);
+  if (known == nullptr)
+    known_.push_back({std::move(bare), ms, false});
+  else
+    known->ms = ms;
+  return ms;
 }
 
 }  // namespace gacer

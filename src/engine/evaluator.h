@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "engine/compile.h"
 #include "plan/evaluator.h"
@@ -10,24 +11,39 @@ namespace gacer {
 
 /// Measures plans on the device, each round beside a round of the first plan that it was given:
 /// what it returns is the median ratio of such pairs times that plan's time, so that a clock that
-/// drifts or a neighbour's load does not decide between plans measured minutes apart. Plans that
-/// cannot be compiled are refused with the reason.
+/// drifts or a neighbour's load does not decide between plans measured minutes apart. Long rounds
+/// are measured less often, and so are plans that are far from the best. Plans that cannot be
+/// compiled are refused with the reason.
 class DeviceEvaluator final : public Evaluator {
  public:
   /// References outlive the evaluator.
   DeviceEvaluator(Compiler& compiler, const Problem& problem, int num_rounds = 7)
       : compiler_(compiler), problem_(problem), num_rounds_(num_rounds) {}
 
+  /// Another search begins: what earlier ones measured is known to it, so the first evaluate() of
+  /// each of those plans costs nothing.
+  void begin_search();
+
   Result<double> evaluate(const Plan& plan) override;
   int num_measured() const { return num_measured_; }
 
  private:
+  struct Known {
+    Plan plan;  ///< without what does not change how it runs
+    double ms = 0;
+    bool is_new = true;  ///< to the search that goes on
+  };
+  Known* find(const Plan& bare);
+  double measure(CompiledPlan& compiled);
+
   Compiler& compiler_;
   const Problem& problem_;
   int num_rounds_;
   int num_measured_ = 0;
   std::unique_ptr<CompiledPlan> reference_;
   double reference_ms_ = 0;
+  double best_ratio_ = 0;  ///< of all plans, to the reference
+  std::vector<Known> known_;
 };
 
 }  // namespace gacer

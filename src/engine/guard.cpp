@@ -7,6 +7,13 @@
 
 namespace gacer {
 
+namespace {
+
+/// A smaller share of the simple plan's time is not worth another plan.
+constexpr double kWorthwhile = 0.005;
+
+}  // namespace
+
 std::vector<std::vector<double>> interleave(std::span<const std::function<double()>> contenders,
                                             const InterleaveOptions& options) {
   std::vector<std::vector<double>> times(contenders.size());
@@ -42,9 +49,10 @@ double median(std::vector<double> values) {
 }
 
 std::string GuardResult::to_string() const {
-  return fmt::format("{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {:.3f} ms",
-                     regulated_won ? "regulated won" : "simple kept", simple_ms, regulated_ms,
-                     gain_ms, noise_ms);
+  return fmt::format(
+      "{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {:.3f} ms, {} rounds",
+      regulated_won ? "regulated won" : "simple kept", simple_ms, regulated_ms, gain_ms, noise_ms,
+      rounds);
 }
 
 GuardResult judge(std::span<const double> simple, std::span<const double> regulated) {
@@ -61,8 +69,28 @@ GuardResult judge(std::span<const double> simple, std::span<const double> regula
   // 1.4826 MAD estimates the deviation, 1.2533/sqrt(n) of it is the median's standard error.
   const double error =
       1.4826 * median(deviations) * 1.2533 / std::sqrt(static_cast<double>(gains.size()));
-  result.noise_ms = std::max(3 * error, 0.005 * result.simple_ms);
+  result.rounds = static_cast<int>(gains.size());
+  // Few rounds tell their own deviation badly.
+  const double errors = 3 * (1 + 8.0 / result.rounds);
+  result.noise_ms = std::max(errors * error, kWorthwhile * result.simple_ms);
   result.regulated_won = result.gain_ms > result.noise_ms;
+  return result;
+}
+
+GuardResult settle(const std::function<double()>& simple, const std::function<double()>& regulated,
+                   std::vector<double> simple_ms, std::vector<double> regulated_ms,
+                   std::chrono::milliseconds time) {
+  GuardResult result = judge(simple_ms, regulated_ms);
+  const auto deadline = std::chrono::steady_clock::now() + time;
+  while (!result.regulated_won && result.gain_ms > kWorthwhile * result.simple_ms &&
+         std::chrono::steady_clock::now() < deadline) {
+    for (int order = 0; order < 2; ++order) {
+      if (order == 0) simple_ms.push_back(simple());
+      regulated_ms.push_back(regulated());
+      if (order == 1) simple_ms.push_back(simple());
+    }
+    result = judge(simple_ms, regulated_ms);
+  }
   return result;
 }
 

@@ -30,12 +30,21 @@ struct GuardResult {
   double regulated_ms = 0;  ///< medians
   double gain_ms = 0;       ///< median of the paired differences simple - regulated
   double noise_ms = 0;      ///< what the gain must exceed
+  int rounds = 0;           ///< that were judged
   std::string to_string() const;
 };
 
 /// Judges times of the same rounds (interleaved, hence paired). The regulated plan wins if the
 /// median of the paired differences exceeds three standard errors of that median (from its median
-/// absolute deviation) and half a percent of the simple plan's time.
+/// absolute deviation; more than three when rounds are few) and half a percent of the simple plan's
+/// time.
 GuardResult judge(std::span<const double> simple, std::span<const double> regulated);
+
+/// judge(), and while the gain is worth having but within the noise, more rounds of the two in
+/// turn, for at most `time`: short rounds on a restless machine need many. `simple_ms` and
+/// `regulated_ms` are the paired times so far.
+GuardResult settle(const std::function<double()>& simple, const std::function<double()>& regulated,
+                   std::vector<double> simple_ms, std::vector<double> regulated_ms,
+                   std::chrono::milliseconds time);
 
 }  // namespace gacer

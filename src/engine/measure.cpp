@@ -170,17 +170,28 @@ bool may_be_chosen(const Entry& entry) {
   return !entry.result.is_checked || entry.result.outputs_match;
 }
 
-void choose(const std::vector<Entry>& entries, Comparison& comparison) {
-  const Entry* simple = nullptr;
-  const Entry* regulated = nullptr;
-  for (const Entry& entry : entries) {
+/// The best simple plan, or the best regulated one when that is really faster.
+void choose(const EngineCore& core, std::chrono::milliseconds settle_time,
+            std::vector<Entry>& entries, Comparison& comparison) {
+  Entry* simple = nullptr;
+  Entry* regulated = nullptr;
+  for (Entry& entry : entries) {
     if (!may_be_chosen(entry)) continue;
-    const Entry*& best = is_simple(entry.result.policy) ? simple : regulated;
+    Entry*& best = is_simple(entry.result.policy) ? simple : regulated;
     if (best == nullptr || entry.result.median_ms < best->result.median_ms) best = &entry;
   }
   if (simple != nullptr) comparison.best_simple = simple->result.policy;
-  if (simple != nullptr && regulated != nullptr)
-    comparison.regulated_won = judge(simple->times, regulated->times).regulated_won;
+  if (simple != nullptr && regulated != nullptr) {
+    const auto run = [&](const Entry& entry) {
+      core.check_cancelled("the guard");
+      core.report("guard", 0, 0, entry.result.policy);
+      return entry.compiled->run();
+    };
+    const GuardResult result = settle([&] { return run(*simple); }, [&] { return run(*regulated); },
+                                      simple->times, regulated->times, settle_time);
+    comparison.regulated_won = result.regulated_won;
+    regulated->result.plan.notes["guard"] = result.to_string();
+  }
   const Entry* chosen = simple == nullptr || comparison.regulated_won ? regulated : simple;
   if (chosen != nullptr) comparison.chosen = chosen->result.policy;
 }
@@ -249,7 +260,7 @@ Comparison measure_contenders(EngineCore& core, std::vector<Contender> contender
   comparison.device = core.problem().device;
   comparison.tenants = core.infos();
   for (Entry& entry : entries) summarize_times(core, entry);
-  choose(entries, comparison);
+  choose(core, 3 * options.time, entries, comparison);
   set_bounds(core, comparison);
   for (Entry& entry : entries) {
     comparison.plan_s += entry.result.search_s;

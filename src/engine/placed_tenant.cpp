@@ -91,6 +91,7 @@ const LoadedModel& ModelLoader::adopt(const std::string& key, Graph graph) {
   PassOptions options;
   options.precision = precision_;
   options.image_layout = device_.image_layout(precision_);
+  options.concats_in_place = device_.concats_in_place();
   options.is_supported = [this](const Graph& candidate, NodeId node) {
     const KernelCall call = make_call(candidate, node, precision_);
     return find_kernel(device_, call, /*with_fallback=*/false).ok();

@@ -47,6 +47,9 @@ class Profiler {
            ConstantStore& constants, ProfileLimits limits = {})
       : device_(device), tenants_(tenants), constants_(constants), limits_(limits) {}
 
+  /// Lets kernels begin to build what measure() will ask for, side by side.
+  void prepare_ahead(const std::vector<ProfileTask>& tasks) const;
+
   std::function<void(const ProfileRow&)> on_row;  ///< called for each row, rejected ones too
   const std::atomic<bool>* is_cancelled = nullptr;
 

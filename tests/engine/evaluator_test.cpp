@@ -25,6 +25,22 @@ TEST(DeviceEvaluator, MeasuresLegalPlansAndRefusesOthersWithTheReason) {
   EXPECT_EQ(evaluator.num_measured(), 2);
 }
 
+TEST(DeviceEvaluator, AnotherSearchKnowsWhatWasMeasuredOnce) {
+  EngineCore core(testing::plain_options());
+  core.add_graph(testing::named_spec("small", 1), testing::make_random_net(1, 1, 4));
+  DeviceEvaluator evaluator(core.compiler(), core.problem(), 3);
+  Plan plan = core.baseline();
+  const double ms = *evaluator.evaluate(plan);
+  evaluator.begin_search();
+  plan.policy = "other";
+  plan.notes["why"] = "the same steps under another name";
+  EXPECT_EQ(*evaluator.evaluate(plan), ms);
+  EXPECT_EQ(evaluator.num_measured(), 1);
+  // Who asks again in the same search wants it measured again.
+  EXPECT_TRUE(evaluator.evaluate(plan).ok());
+  EXPECT_EQ(evaluator.num_measured(), 2);
+}
+
 TEST(DeviceEvaluator, MoreWorkTakesLonger) {
   EngineCore core(testing::plain_options());
   TenantSpec spec = testing::named_spec("net", 4);

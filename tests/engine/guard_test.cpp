@@ -63,6 +63,47 @@ TEST(Guard, GainsBelowHalfAPercentDoNotCount) {
   EXPECT_TRUE(judge(std::vector<double>(9, 10.0), std::vector<double>(9, 9.9)).regulated_won);
 }
 
+/// Settles a fake device's plans of 1 and 1 - gain milliseconds with much noise, from few rounds.
+GuardResult settle_noisy(double gain, std::uint32_t seed, std::chrono::milliseconds time) {
+  FakeDevice device;
+  device.random.seed(seed);
+  const auto run = [&](double ms) { return [&device, ms] { return device.times(ms, 0.1, 1)[0]; }; };
+  return settle(run(1), run(1 - gain), device.times(1, 0.1, 7), device.times(1 - gain, 0.1, 7),
+                time);
+}
+
+TEST(Guard, MoreRoundsSettleAGainThatNoiseHides) {
+  int wins = 0;
+  int wins_at_once = 0;
+  for (std::uint32_t seed = 0; seed < 20; ++seed) {
+    wins += settle_noisy(0.05, seed, std::chrono::milliseconds(50)).regulated_won ? 1 : 0;
+    wins_at_once += settle_noisy(0.05, seed, std::chrono::milliseconds(0)).regulated_won ? 1 : 0;
+  }
+  EXPECT_GE(wins, 10);
+  EXPECT_LE(wins_at_once, 4);
+}
+
+TEST(Guard, SettlingEndsAtOnceWhenThereIsNoGain) {
+  const auto never = []() -> double {
+    ADD_FAILURE() << "ran a settled plan";
+    return 1;
+  };
+  const GuardResult loss = settle(never, never, std::vector<double>(7, 1.0),
+                                  std::vector<double>(7, 1.1), std::chrono::seconds(10));
+  EXPECT_FALSE(loss.regulated_won);
+  EXPECT_EQ(loss.rounds, 7);
+  const GuardResult win = settle(never, never, std::vector<double>(7, 1.0),
+                                 std::vector<double>(7, 0.9), std::chrono::seconds(10));
+  EXPECT_TRUE(win.regulated_won);
+}
+
+TEST(Guard, SettlingLosesWhatIsSlower) {
+  int wins = 0;
+  for (std::uint32_t seed = 0; seed < 40; ++seed)
+    wins += settle_noisy(-0.02, seed, std::chrono::milliseconds(10)).regulated_won ? 1 : 0;
+  EXPECT_LE(wins, 2);
+}
+
 TEST(Interleave, EveryContenderRunsInEveryRound) {
   std::vector<int> order;
   std::vector<std::function<double()>> contenders;
