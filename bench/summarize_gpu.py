@@ -1,9 +1,10 @@
-"""Writes summary.json from the result files of one GPU.
+"""Writes summary.json from the cells of one GPU (files of bench/gpu.py) and prints tables.
 
-Usage: summarize_gpu.py bench/results/<gpu>
+Usage: summarize_gpu.py bench/results/<gpu> [--markdown]
 
-Reads <model>_b<batch>.json (gacer run, one tenant), mix_<name><batch>.json (gacer compare) and
-torch_<name><batch>.json (bench/peers/torch_models.py, the same models).
+A field is null when no cell measured it. Speed-ups are PyTorch's median over gacer's, both taken in
+turns in one call; "best compiled" is the fastest of torch.compile's graphs in turn, a stream each,
+and merged into one. A model alone counts with the plan that the guard chose.
 """
 
 import json
@@ -12,56 +13,130 @@ import pathlib
 import re
 import sys
 
-
-def load(path):
-    return json.loads(path.read_text())
+SINGLES = ["alexnet", "vgg16", "resnet18", "resnet50", "resnet101", "densenet121",
+           "mobilenet_v3_large"]
+MIXES = ["A", "B", "C"]
+BATCHES = [1, 8, 32]
 
 
 def geomean(values):
     return math.exp(sum(map(math.log, values)) / len(values)) if values else None
 
 
+def best(values, choose):
+    values = [v for v in values if v is not None]
+    return choose(values) if values else None
+
+
+def read_cell(path):
+    cell = json.loads(path.read_text())
+    times = {name: t["median_ms"] for name, t in cell["times"].items()}
+    row = {"commit": cell["commit"], "chosen": cell["chosen"],
+           "compiled_ms": min(t for n, t in times.items() if n.startswith("torch:compiled")),
+           "eager_ms": times["torch:eager_sequential"],
+           "chosen_ms": times["gacer:" + cell["chosen"]],
+           "times_ms": times,
+           "outputs_match": all(p["outputs_match"] for p in cell["report"]["policies"]),
+           "error": max(e["gacer_fp16"] for e in cell["output_errors"].values()),
+           "warm_start_s": cell["warm_start_s"],
+           "assemble_ms": max(c["assemble_ms"] for c in cell["costs"]),
+           "launch_us": max(c["launch_us"] for c in cell["costs"]),
+           "candidates_per_s": candidates_per_s(cell["report"])}
+    row["compiled_over_chosen"] = row["compiled_ms"] / row["chosen_ms"]
+    row["eager_over_chosen"] = row["eager_ms"] / row["chosen_ms"]
+    row["compiled_over_streams"] = row["compiled_ms"] / times["gacer:streams"]
+    row["streams_over_gacer"] = times["gacer:streams"] / times["gacer:gacer"]
+    if len(cell["models"]) == 1:
+        reserved = cell["torch_loaded"][cell["models"][0]]["reserved_bytes"]
+        row["memory_over_compiled"] = cell["first_plan_device_bytes"] / reserved
+        row["profile_s"] = cell["profile_s"].get(cell["models"][0])
+    return row
+
+
+def candidates_per_s(report):
+    """Plans that the search of `gacer` measured in a second, of the time it spent measuring."""
+    for policy in report["policies"]:
+        match = re.search(r"(\d+) measurements in ([\d.]+) s", policy["notes"].get("search", ""))
+        if policy["name"] == "gacer" and match and float(match[2]) > 0:
+            return int(match[1]) / float(match[2])
+    return None
+
+
+def load(folder, names):
+    cells = {}
+    for name in names:
+        for batch in BATCHES:
+            path = folder / f"{name}_b{batch}.json"
+            if path.exists():
+                cells[f"{name}_b{batch}"] = read_cell(path)
+    return cells
+
+
+def summarize(singles, mixes):
+    every = {**singles, **mixes}
+    small = [m["eager_over_chosen"] for n, m in mixes.items() if not n.endswith("_b32")]
+    at_b8 = [m["candidates_per_s"] for n, m in mixes.items() if n.endswith("_b8")]
+    return {
+        "compile_single_speedup_geomean": geomean(
+            [s["compiled_over_chosen"] for s in singles.values()]),
+        "compile_single_speedup_min": best(
+            [s["compiled_over_chosen"] for s in singles.values()], min),
+        "peer_mix_streams_speedup_geomean": geomean(
+            [m["compiled_over_streams"] for m in mixes.values()]),
+        "peer_mix_streams_speedup_min": best(
+            [m["compiled_over_streams"] for m in mixes.values()], min),
+        "eager_speedup_min_b1_b8": best(small, min),
+        "assemble_ms_max": best([c["assemble_ms"] for c in every.values()], max),
+        "host_launch_us_max": best([c["launch_us"] for c in every.values()], max),
+        "rounds_per_s_b8": best(at_b8, min),
+        "profile_s_per_model_max": best([s["profile_s"] for s in singles.values()], max),
+        "warm_start_s_max": best([m["warm_start_s"] for m in mixes.values()], max),
+        "memory_vs_compile_max": best(
+            [s["memory_over_compiled"] for s in singles.values()], max),
+        "gacer_over_streams_geomean": geomean(
+            [m["streams_over_gacer"] for m in mixes.values()]),
+        "peer_mix_gacer_speedup_geomean": geomean(
+            [m["compiled_over_chosen"] for m in mixes.values()]),
+        "output_error_max": best([c["error"] for c in every.values()], max),
+        "outputs_match": all(c["outputs_match"] for c in every.values()),
+        "not_measured": [f"{n}_b{b}" for n in SINGLES + MIXES for b in BATCHES
+                         if f"{n}_b{b}" not in every],
+        "alone": singles, "mixes": mixes}
+
+
+def ms(value):
+    return f"{value:.3f}"
+
+
+def print_markdown(singles, mixes):
+    print("| model, batch | eager | compiled | gacer | compiled / gacer | memory / compiled |"
+          " profile s |\n|---|---|---|---|---|---|---|")
+    for name, s in singles.items():
+        profile = "–" if s["profile_s"] is None else f"{s['profile_s']:.0f}"
+        print(f"| {name.replace('_b', ', ')} | {s['eager_ms']:.2f} | {ms(s['compiled_ms'])} |"
+              f" {ms(s['chosen_ms'])} | {s['compiled_over_chosen']:.2f} |"
+              f" {s['memory_over_compiled']:.2f} | {profile} |")
+    print("\n| mix, batch | eager | compiled: in turn | streams | merged | gacer: sequential |"
+          " streams | partition | gacer | compiled / streams | streams / gacer | eager / chosen |"
+          " warm start s |\n|" + "---|" * 13)
+    for name, m in mixes.items():
+        t = m["times_ms"]
+        print(f"| {name.replace('_b', ', ')} | {m['eager_ms']:.2f} |" + "".join(
+            f" {ms(t[k])} |" for k in (
+                "torch:compiled_sequential", "torch:compiled_streams", "torch:compiled_merged",
+                "gacer:sequential", "gacer:streams", "gacer:partition", "gacer:gacer"))
+              + f" {m['compiled_over_streams']:.2f} | {m['streams_over_gacer']:.2f} |"
+              f" {m['eager_over_chosen']:.1f} | {m['warm_start_s']:.1f} |")
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
-    singles = {}
-    for path in sorted(folder.glob("*_b*.json")):
-        match = re.fullmatch(r"(.+)_b(\d+)\.json", path.name)
-        if match and not path.name.endswith(".rec.json"):
-            singles[match[1], int(match[2])] = load(path)["policies"][0]["round_ms"]["median"]
-    alone, mixes = {}, {}
-    for path in sorted(folder.glob("torch_*.json")):
-        peer = load(path)
-        name = path.stem.removeprefix("torch_")
-        for model, row in peer["models"].items():
-            ours = singles.get((model, peer["batch"]))
-            if ours:
-                alone[f"{model}_b{peer['batch']}"] = row["compiled_graph_ms"] / ours
-        ours_path = folder / f"mix_{name}.json"
-        if not ours_path.exists():
-            continue
-        ours = load(ours_path)
-        policies = {p["name"]: p["round_ms"]["median"] for p in ours["policies"]}
-        best = min(peer["round"]["compiled_sequential_ms"], peer["round"]["compiled_streams_ms"])
-        eager = peer["round"]["eager_sequential_ms"]
-        mixes[name] = {
-            "streams_over_best_compiled": best / policies["streams"],
-            "gacer_over_best_compiled": best / policies["gacer"],
-            "gacer_over_streams": policies["streams"] / policies["gacer"],
-            "gacer_over_best_simple": ours["speedup"]["vs_best_simple"],
-            "gacer_over_eager_sequential": eager / policies["gacer"],
-            "outputs_match": all(p["outputs_match"] for p in ours["policies"])}
-    streams = [m["streams_over_best_compiled"] for m in mixes.values()]
-    summary = {
-        "compile_single_speedup_geomean": geomean(list(alone.values())),
-        "compile_single_speedup_min": min(alone.values(), default=None),
-        "peer_mix_streams_speedup_geomean": geomean(streams),
-        "peer_mix_streams_speedup_min": min(streams, default=None),
-        "gacer_over_streams_geomean": geomean([m["gacer_over_streams"] for m in mixes.values()]),
-        "eager_speedup_min_b8": min(
-            (m["gacer_over_eager_sequential"] for m in mixes.values()), default=None),
-        "alone": alone, "mixes": mixes}
+    singles, mixes = load(folder, SINGLES), load(folder, MIXES)
+    summary = summarize(singles, mixes)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    print(json.dumps(summary, indent=1))
+    if "--markdown" in sys.argv:
+        print_markdown(singles, mixes)
+    print(json.dumps({k: v for k, v in summary.items() if k not in ("alone", "mixes")}, indent=1))
 
 
 if __name__ == "__main__":

@@ -102,6 +102,12 @@ struct MeasureOptions {
   bool beside_simple = true;
 };
 
+/// What a loaded plan costs beside its rounds.
+struct LoadCosts {
+  double assemble_ms = 0;  ///< from a plan to a program, everything prepared; median of several
+  double launch_us = 0;    ///< host time of starting a round; median
+};
+
 /// Tenants on one device: profile, plan, compile, run. Not thread-safe; one engine a device.
 class Engine {
  public:
@@ -132,15 +138,21 @@ class Engine {
   void record(const std::string& path);
   /// Searches with a policy ("auto": gacer under the never-worse guard), profiling what is missing.
   Plan make_plan(const std::string& policy, const PolicyLimits& limits = {});
-  /// Checks the plan against tenants and device (Error{kPlan}) and compiles it.
+  /// Checks the plan against tenants and device (Error{kPlan}) and compiles it; unloads others.
   void load(const Plan& plan);
-  const Plan& plan() const;
+  /// The same beside the plans that are loaded. Returns its number; that of load() is 0.
+  int load_also(const Plan& plan);
+  const Plan& plan(int loaded = 0) const;
 
   /// Inputs hold until set again; unset inputs are seeded random. Error{kUsage} on a wrong name,
   /// type or shape, saying what is expected.
   void set_input(int tenant, const std::string& name, const Tensor& value);
-  /// One round of the loaded plan; milliseconds.
-  double run_round();
+  /// One round of a loaded plan; milliseconds.
+  double run_round(int loaded = 0);
+  /// Compiles a loaded plan anew, which assembles its program from what is prepared; runs it.
+  LoadCosts measure_costs(int loaded = 0);
+  /// Bytes of all buffers on the device (arenas, weights, workspaces); 0 when it does not count.
+  std::int64_t allocated_bytes() const;
   Tensor output(int tenant, const std::string& name) const;
 
   /// Measures policies interleaved and checked. "auto" stands for the simple policies and gacer.

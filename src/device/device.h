@@ -62,6 +62,9 @@ class Program {
   virtual int num_launches() const = 0;
   /// Runs once with time stamps (slower); in the order of the steps.
   virtual std::vector<StepTime> run_traced() = 0;
+  /// Host time that the last run() took to start the round, in microseconds; 0 where starting a
+  /// round is not apart from running it.
+  virtual double last_launch_us() const { return 0; }
 };
 
 /// One device of a backend: memory, kernels, captures, programs. Calls are made from one thread.
@@ -77,11 +80,16 @@ class Device {
   /// Fills with a byte pattern (poison).
   virtual void fill(void* to, unsigned char byte, std::size_t bytes) = 0;
   virtual std::size_t free_bytes() const = 0;
+  /// Bytes that buffers of this device hold now (arenas, weights, workspaces); 0 when not counted.
+  virtual std::size_t allocated_bytes() const { return 0; }
 
   /// Implementations in order of preference.
   virtual std::span<const KernelImpl* const> kernels() const = 0;
   /// The layout that image operators prefer for a precision, or kRowMajor to keep what is there.
   virtual Layout image_layout(Precision precision) const = 0;
+  /// Whether kernels read and write parts of larger tensors as fast as whole ones, so that Concat
+  /// needs no copies.
+  virtual bool concats_in_place() const { return false; }
   /// Widths (in groups) at which variants are worth building: {1, 2, …, num_groups} on a CPU.
   virtual std::vector<int> widths() const = 0;
   /// True when a variant key is tied to the size of its budget (threads of a CPU primitive).

@@ -78,6 +78,12 @@ class KernelImpl {
   /// Variant keys for a call at a width (groups of the device), best guess first. Text, stable
   /// across processes. Precondition: supports(call).
   virtual std::vector<std::string> variants(const KernelCall& call, int width) const = 0;
+  /// Whether prepare() would try this key, by its text alone; empty when only variants() can tell.
+  virtual std::optional<bool> knows(const std::string& /*key*/) const { return std::nullopt; }
+  /// These variants will be asked for soon, and may not be after all: what takes long to build may
+  /// begin now, side by side. The call need not outlive this.
+  virtual void prepare_ahead(const KernelCall& /*call*/,
+                             const std::vector<std::string>& /*keys*/) const {}
   /// Builds the variant. Error{kDevice} or {kUnsupported} when it cannot be built after all.
   virtual std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const = 0;
 };

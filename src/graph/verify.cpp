@@ -132,21 +132,31 @@ class Verifier {
   }
 
   /// A root without a producer is made by its parts (concat without copies), and a part without one
-  /// by its root (split without copies).
+  /// by its root (split without copies) or by the parts that it overlaps (a concat inside another).
   bool is_readable(ValueId id) const {
     if (is_defined(id)) return true;
     const Value& value = graph_.value(id);
     if (value.producer != kNone) return false;
-    if (value.slice_of) return is_readable(value.slice_of->root);
+    const ValueId root = value.slice_of ? value.slice_of->root : id;
+    if (is_defined(root)) return true;
+    if (graph_.value(root).producer != kNone) return false;
     bool has_parts = false;
     for (ValueId part = 0; part < graph_.num_values(); ++part) {
-      const auto& slice = graph_.value(part).slice_of;
-      if (!slice || slice->root != id) continue;
-      if (graph_.value(part).producer == kNone) continue;
+      const Value& other = graph_.value(part);
+      if (!other.slice_of || other.slice_of->root != root || other.producer == kNone) continue;
+      if (!overlap(value, other)) continue;
       has_parts = true;
       if (!is_defined(part)) return false;
     }
     return has_parts;
+  }
+
+  /// Whether a part shares elements with another part of its root, or with the root itself.
+  static bool overlap(const Value& value, const Value& part) {
+    if (!value.slice_of || value.slice_of->axis != part.slice_of->axis) return true;
+    const int axis = part.slice_of->axis;
+    return value.slice_of->offset < part.slice_of->offset + part.shape[axis] &&
+           part.slice_of->offset < value.slice_of->offset + value.shape[axis];
   }
 
   void check_post_ops(const Node& node) const {

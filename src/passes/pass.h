@@ -16,6 +16,8 @@ struct PassOptions {
   Precision precision = Precision::kF32;
   /// Layout of image operators; kRowMajor leaves every value row-major.
   Layout image_layout = Layout::kRowMajor;
+  /// Whether operands of Concat may be parts of its result, if the kernels beside it take that.
+  bool concats_in_place = false;
   /// Whether a kernel made for the operator (not the plain fallback) takes a node as it stands.
   /// Fusions and layouts change a node, ask, and take the change back on "no", unless the answer
   /// was "no" before as well. Empty: everything is supported.

@@ -61,7 +61,9 @@ Json policy_value(const PolicyResult& result) {
           {"launches", result.launches},
           {"chunks", result.summary.chunks},
           {"budgets", result.summary.budgets},
-          {"sync_points", result.summary.sync_points}};
+          {"sync_points", result.summary.sync_points},
+          {"search_s", result.search_s},
+          {"notes", result.plan.notes}};
 }
 
 }  // namespace

@@ -216,7 +216,8 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
   if (!measured.empty()) plan.notes["measured"] = measured;
   if (winner.draft.mode == LaunchMode::kMerged) note_knobs(session, winner, knobs, plan);
   plan.notes["search"] =
-      fmt::format("{} evaluations, {} measurements", session.evaluations(), session.measurements());
+      fmt::format("{} evaluations, {} measurements in {:.3f} s", session.evaluations(),
+                  session.measurements(), session.measuring_s());
   return plan;
 }
 

@@ -40,7 +40,9 @@ std::optional<Session::Rated> Session::rate(const Draft& draft) {
 
 std::optional<double> Session::measure(const Plan& plan) {
   ++measurements_;
+  const auto begin = std::chrono::steady_clock::now();
   const Result<double> ms = context_.device->evaluate(plan);
+  measuring_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (!ms) return std::nullopt;
   if (best_device_ms_ == 0 || *ms < best_device_ms_) best_device_ms_ = *ms;
   show(best_device_ms_);

@@ -41,6 +41,7 @@ class Session {
   bool may_measure(std::int64_t reserve = 0) const;
   std::int64_t evaluations() const { return evaluations_; }
   std::int64_t measurements() const { return measurements_; }
+  double measuring_s() const { return measuring_s_; }
   std::int64_t evaluations_left() const { return limit_ - evaluations_; }
 
   /// Until the guard is gone, may_evaluate() also ends after `evaluations` more.
@@ -67,6 +68,7 @@ class Session {
   std::int64_t limit_;
   std::int64_t evaluations_ = 0;
   std::int64_t measurements_ = 0;
+  double measuring_s_ = 0;
   double best_model_ms_ = 0;
   double best_device_ms_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();

@@ -139,6 +139,23 @@ TEST_P(CudaKernel, Linear) {
                   {operand(PostOp::Kind::kAdd), activation(Activation::kHardSwish)}));
 }
 
+TEST_P(CudaKernel, ProductsWithFewRows) {
+  Attributes a;
+  a.set("transB", std::int64_t{1});
+  // Rows, columns and k that fill no tile; k of many steps; a weight that must be transposed.
+  for (const std::int64_t rows : {1, 5, 8, 17, 49, 64})
+    check(make_case("Gemm", {{rows, 264}, {1000, 264}, {1000}}, {1, 2}, a,
+                    {activation(Activation::kHardSwish)}));
+  check(make_case("Gemm", {{8, 4096}, {2056, 4096}, {2056}}, {1, 2}, a,
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
+  if (GetParam().layout == Layout::kRowMajor)
+    check(make_case("MatMul", {{3, 256}, {256, 40}}, {1}));
+  check(make_case("Conv", {{8, 40, 1, 1}, {120, 40, 1, 1}, {120}}, {1, 2}, conv(1, 1),
+                  {activation(Activation::kHardSigmoid, 1.0F / 6, 0.5F)}));
+  check(make_case("Conv", {{1, 64, 7, 7}, {128, 64, 1, 1}, {128}}, {1, 2}, conv(1, 1),
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
+}
+
 TEST_P(CudaKernel, MatMulOfBatches) {
   if (GetParam().layout != Layout::kRowMajor) GTEST_SKIP() << "row-major operator";
   check(make_case("MatMul", {{2, 4, 32, 16}, {2, 4, 16, 24}}, {}));
@@ -182,6 +199,11 @@ TEST_P(CudaKernel, TimesOfModelShapes) {
         true);
   check(make_case("Conv", {{8, 64, 56, 56}, {64, 64, 3, 3}, {64}}, {1, 2}, conv(3, 1), {relu}),
         true);
+  Attributes transposed;
+  transposed.set("transB", std::int64_t{1});
+  for (const std::int64_t rows : {1, 8, 32})
+    for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{4096, 9216}, {1000, 4096}})
+      check(make_case("Gemm", {{rows, k}, {n, k}, {n}}, {1, 2}, transposed, {relu}), true);
   check(
       make_case("Conv", {{8, 1024, 14, 14}, {256, 1024, 1, 1}, {256}}, {1, 2}, conv(1, 1), {relu}),
       true);

@@ -7,7 +7,7 @@ import numpy as np
 
 def test_help_of_every_command(gacer):
     top = gacer("--help").stdout
-    for command in ("run", "compare", "profile", "plan", "explain", "check", "zoo", "devices", "ops"):
+    for command in ("run", "compare", "profile", "plan", "replay", "explain", "check", "zoo", "devices", "ops"):
         assert command in top
         assert "--help" in gacer(command, "--help").stdout
 

@@ -44,6 +44,19 @@ def test_a_replay_needs_no_profile(gacer, conv, dense, plan, tmp_path):
     gacer("run", "--plan", "plan.json", f"{conv}@4", f"{dense}@4", "--no-guard", "--db", "fresh.db", *QUICK)
 
 
+def test_rounds_of_saved_plans_on_request(gacer, conv, dense, tmp_path):
+    gacer("compare", f"{conv}@4", f"{dense}@4", "--policies", "sequential,streams", "--save-plans", "plans", *SEARCH, *QUICK)
+    files = [f"plans/{name}.plan.json" for name in ("sequential", "streams")]
+    ready, costs, *answers = gacer("replay", *files, input="0 2\n1 3\n").stdout.splitlines()
+    assert json.loads(ready)["ready"] is True
+    assert [c["policy"] for c in json.loads(costs)["plans"]] == ["sequential", "streams"]
+    assert all(c["assemble_ms"] > 0 for c in json.loads(costs)["plans"])
+    assert [len(line.split()) for line in answers] == [2, 3]
+    assert all(float(ms) > 0 for line in answers for ms in line.split())
+    said = gacer("replay", files[0], input="1 1\n", code=2).stderr
+    assert "there is no loaded plan 1" in said
+
+
 def test_explain_reads_well(gacer, conv, dense, plan, tmp_path):
     said = gacer("explain", "plan.json", f"{conv}@4", f"{dense}@4").stdout
     assert "conv" in said and "dense" in said

@@ -286,5 +286,46 @@ TEST(LayoutPass, APoolAfterARowMajorConvolutionTakesTheLayout) {
   }
 }
 
+/// Layers that each read all before them, and a pool that reads the whole block.
+GraphBuilder dense_block() {
+  GraphBuilder b;
+  std::vector<ValueId> parts = {b.op("Relu", {conv(b, b.input(Shape{2, 3, 6, 6}), 8, 3, true)})};
+  ValueId whole = parts[0];
+  for (int layer = 0; layer < 3; ++layer) {
+    parts.push_back(conv(b, b.op("Relu", {batch_norm(b, whole)}), 8, 3, false));
+    whole = b.op("Concat", parts, attributes({{"axis", std::int64_t{1}}}));
+  }
+  b.output(b.op("GlobalAveragePool", {b.op("Relu", {batch_norm(b, whole)})}));
+  return b;
+}
+
+TEST(ConcatInPlace, ADenseBlockNeedsNoCopies) {
+  for (const Layout layout : {Layout::kRowMajor, Layout::kChannelsLast}) {
+    GraphBuilder b = dense_block();
+    PassOptions options;
+    options.concats_in_place = true;
+    options.image_layout = layout;
+    const Graph graph = optimized(b, options);
+    const std::vector<std::string> ops = ops_of(graph);
+    EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), 0) << print_graph(graph);
+    const auto parts = std::count_if(graph.values().begin(), graph.values().end(),
+                                     [](const Value& v) { return v.slice_of.has_value(); });
+    EXPECT_EQ(parts, 6) << "four layers, two shorter concats";
+  }
+}
+
+TEST(ConcatInPlace, StaysACopyWhereAKernelWantsWholeTensors) {
+  GraphBuilder b = dense_block();
+  PassOptions options;
+  options.concats_in_place = true;
+  options.is_supported = [](const Graph& graph, NodeId id) {
+    const Node& node = graph.node(id);
+    return node.op != "Conv" || !graph.value(node.outputs[0]).slice_of;
+  };
+  const Graph graph = optimized(b, options);
+  const std::vector<std::string> ops = ops_of(graph);
+  EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), 3) << print_graph(graph);
+}
+
 }  // namespace
 }  // namespace gacer

@@ -169,6 +169,11 @@ void add_report_options(CLI::App& command, Options& options) {
   command.add_option("--save-plan", options.save_plan, "Write the plan that is used")
       ->type_name("FILE")
       ->group(kResultGroup);
+  command
+      .add_option("--save-plans", options.save_plans,
+                  "Folder for the plan of every policy: POLICY.plan.json")
+      ->type_name("FOLDER")
+      ->group(kResultGroup);
 }
 
 void add_verbosity_options(CLI::App& command, Options& options) {

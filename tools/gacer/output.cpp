@@ -47,6 +47,11 @@ int report_comparison(Session& session, const Comparison& comparison,
   if (!options.html.empty()) write_result(options.html, report_html(comparison, command_line));
   if (!options.trace.empty()) write_result(options.trace, report_trace(comparison));
 
+  if (!options.save_plans.empty()) {
+    make_folder(options.save_plans);
+    for (const PolicyResult& result : comparison.policies)
+      save_plan(result.plan, options.save_plans + "/" + result.policy + ".plan.json");
+  }
   const PolicyResult* chosen = chosen_result(comparison);
   if (chosen != nullptr && !options.save_plan.empty()) save_plan(chosen->plan, options.save_plan);
   if (chosen != nullptr && !options.output.empty())

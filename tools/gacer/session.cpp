@@ -33,6 +33,12 @@ std::string file_name(const std::string& tenant, const std::string& output) {
 
 }  // namespace
 
+void make_folder(const std::string& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) fail(ErrorKind::kIo, "cannot make the folder '{}': {}", folder, error.message());
+}
+
 TenantSpec spec_of(const PlanTenant& tenant) {
   TenantSpec spec = TenantSpec::parse(tenant.model);
   spec.name = tenant.name;
@@ -89,9 +95,7 @@ void Session::set_input(const std::string& argument) {
 }
 
 void Session::write_outputs(const Plan& plan, const std::string& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) fail(ErrorKind::kIo, "cannot make the folder '{}': {}", folder, error.message());
+  make_folder(folder);
   engine_->load(plan);
   engine_->run_round();
   for (std::size_t i = 0; i < engine_->tenants().size(); ++i) {

@@ -35,6 +35,9 @@ class Session {
   std::unique_ptr<Engine> engine_;
 };
 
+/// Makes a folder and those above it when missing. Error{kIo}.
+void make_folder(const std::string& folder);
+
 /// The MODEL of a plan's tenant, as far as a plan knows it.
 TenantSpec spec_of(const PlanTenant& tenant);
 

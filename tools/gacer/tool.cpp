@@ -82,6 +82,7 @@ int parse_and_run(int argc, const char* const* argv) {
   add_compare_command(app, invocation);
   add_profile_command(app, invocation);
   add_plan_command(app, invocation);
+  add_replay_command(app, invocation);
   add_explain_command(app, invocation);
   add_check_command(app, invocation);
   add_zoo_command(app, invocation);

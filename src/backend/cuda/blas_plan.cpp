@@ -295,6 +295,8 @@ std::vector<std::string> Blas::variants(const BlasProduct& product, int sm_targe
   return state_->keys[name] = keys;
 }
 
+bool Blas::knows(const std::string& key) { return key.starts_with(family()); }
+
 std::unique_ptr<Kernel> Blas::prepare(const KernelCall& call, const BlasCall& plan,
                                       const std::string& key) const {
   const std::string prefix = family();

@@ -65,6 +65,8 @@ class Blas {
   /// Keys of at most `count` algorithms, best guess first; `sm_target` 0 is the whole device.
   std::vector<std::string> variants(const BlasProduct& product, int sm_target,
                                     std::size_t count) const;
+  /// Whether a key is of this library's version.
+  static bool knows(const std::string& key);
   /// Error{kUnsupported} when the key is foreign or its algorithm does not fit.
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const BlasCall& plan,
                                   const std::string& key) const;

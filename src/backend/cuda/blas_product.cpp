@@ -35,6 +35,7 @@ class BlasProductImpl final : public KernelImpl {
       keys.push_back(std::move(key));
     return keys;
   }
+  std::optional<bool> knows(const std::string& key) const override { return Blas::knows(key); }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const Result<BlasCall> plan = planner_(call);
     if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
 #include <utility>
@@ -44,6 +45,10 @@ class Context {
   /// up to what the driver offers.
   int driver_priority(int rank) const;
 
+  /// Buffers report what they take and, negative, what they give back.
+  void count_bytes(std::ptrdiff_t change) const { allocated_bytes_ += change; }
+  std::size_t allocated_bytes() const { return static_cast<std::size_t>(allocated_bytes_); }
+
  private:
   struct Green {
     CUgreenCtx handle = nullptr;
@@ -59,6 +64,7 @@ class Context {
   int greatest_priority_ = 0;
   std::vector<CUdevResource> groups_;
   std::map<std::pair<int, int>, Green> greens_;
+  mutable std::ptrdiff_t allocated_bytes_ = 0;
 };
 
 /// A non-blocking stream of the primary context. Move-only owner.

@@ -57,11 +57,14 @@ class CudaDevice final : public Device {
     return free;
   }
 
+  std::size_t allocated_bytes() const override { return context_.allocated_bytes(); }
+
   std::span<const KernelImpl* const> kernels() const override { return kernels_; }
   /// Tensor cores want neighbouring channels; exact f32 runs on kernels for whole planes.
   Layout image_layout(Precision precision) const override {
     return precision == Precision::kF32 ? Layout::kRowMajor : Layout::kChannelsLast;
   }
+  bool concats_in_place() const override { return true; }
   std::vector<int> widths() const override {
     // The whole device, half and a quarter: finer widths cost profiling time and hardly pay.
     std::vector<int> widths;

@@ -360,6 +360,10 @@ class DnnConvImpl final : public KernelImpl {
   Result<void> supports(const KernelCall& call) const override {
     const Result<ConvPlan> plan = plan_conv(call);
     if (!plan) return Refusal{plan.reason()};
+    // Images that are parts of larger ones are not taken by every engine: ask.
+    const bool is_part = !call.inputs[0].is_dense() || !call.outputs[0].is_dense();
+    if (is_part && dnn_.engines(plan->plain, 0).empty())
+      return refuse("cuDNN has no engine for these strides");
     return {};
   }
 
@@ -373,10 +377,8 @@ class DnnConvImpl final : public KernelImpl {
                          std::size_t count) {
       if (!conv) return;
       const std::vector<DnnEngine>& engines = dnn_.engines(*conv, sm_target);
-      for (std::size_t i = 0; i < std::min(count, engines.size()); ++i) {
+      for (std::size_t i = 0; i < std::min(count, engines.size()); ++i)
         keys.push_back(make_key(form, engines[i]));
-        offer(*plain, *conv, engines[i]);
-      }
     };
     if (const Result<ConvPlan> fold = plan_conv(call, Form::kFold))
       add(fold->fused ? fold->fused : fold->plain, Form::kFold, 0, is_all ? 4 : 2);
@@ -390,6 +392,22 @@ class DnnConvImpl final : public KernelImpl {
     return keys;
   }
 
+  std::optional<bool> knows(const std::string& key) const override {
+    return key.starts_with(fmt::format("cudnn/{}/", Dnn::version()));
+  }
+  void prepare_ahead(const KernelCall& call, const std::vector<std::string>& keys) const override {
+    std::vector<std::pair<DnnConv, DnnEngine>> wanted;
+    for (const std::string& key : keys) {
+      const auto [form, engine] = parse_key(key);
+      const Result<ConvPlan> plan = plan_conv(call, form);
+      if (!plan) continue;  // prepare() will say why
+      const bool is_fused = form != Form::kPlain && plan->fused.has_value();
+      wanted.emplace_back(is_fused ? *plan->fused : plan->plain, engine);
+      if (!is_fused && plan->rest) PointwiseProgram::compile_ahead(services_, *plan->rest);
+    }
+    dnn_.build_ahead(wanted);
+  }
+
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const auto [form, engine] = parse_key(key);
     Result<ConvPlan> plan = plan_conv(call, form);
@@ -397,9 +415,6 @@ class DnnConvImpl final : public KernelImpl {
     if (form == Form::kFused && !plan->fused)
       fail(ErrorKind::kUnsupported, "'{}': nothing to fuse", key);
     const bool is_fused = form != Form::kPlain && plan->fused.has_value();
-    // Who asks for a second variant of a node is about to measure them all.
-    if (form != Form::kFold && plan->plain.text() == offered_text_ && ++num_prepared_ == 2)
-      dnn_.build_ahead(offered_);
     auto dnn = dnn_.plan(is_fused ? *plan->fused : plan->plain, engine);
     return std::make_unique<ConvKernel>(services_, call, std::move(*plan), std::move(dnn),
                                         is_fused);
@@ -433,21 +448,8 @@ class DnnConvImpl final : public KernelImpl {
     return {form->first, parse_dnn_engine(key.substr(begin), sm_target)};
   }
 
-  /// Remembers what variants() named for the node that it was last asked about.
-  void offer(const DnnConv& node, const DnnConv& conv, const DnnEngine& engine) const {
-    if (node.text() != offered_text_) {
-      offered_text_ = node.text();
-      offered_.clear();
-      num_prepared_ = 0;
-    }
-    offered_.emplace_back(conv, engine);
-  }
-
   Services services_;
   mutable Dnn dnn_;
-  mutable std::string offered_text_;
-  mutable std::vector<std::pair<DnnConv, DnnEngine>> offered_;
-  mutable int num_prepared_ = 0;
 };
 
 }  // namespace

@@ -2,8 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <condition_variable>
-#include <deque>
 #include <future>
 #include <map>
 #include <mutex>
@@ -12,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "backend/cuda/dnn_graph.h"
+#include "backend/cuda/worker_pool.h"
 
 namespace gacer::cuda {
 namespace {
@@ -215,94 +214,52 @@ std::string plan_text(const DnnConv& conv, const DnnEngine& engine) {
   return fmt::format("sm{} {} {}", engine.sm_target, engine.text(), conv.text());
 }
 
-/// Threads that build plans, each with a handle of its own.
+/// Builds plans on other threads, each with a handle of its own.
 class Builders {
  public:
   using Result = std::shared_ptr<const DnnPlan>;
 
   Builders(const Context& context, std::shared_ptr<DnnHandle> handle)
-      : context_(context), handle_(std::move(handle)) {
-    const unsigned cores = std::max(2U, std::thread::hardware_concurrency());
-    for (unsigned i = 0; i < std::min(12U, cores - 1); ++i)
-      threads_.emplace_back([this] { work(); });
-  }
-  ~Builders() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      is_stopping_ = true;
-      tasks_.clear();
-    }
-    changed_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-  Builders(const Builders&) = delete;
-  Builders& operator=(const Builders&) = delete;
+      : context_(context), handle_(std::move(handle)) {}
 
-  void forget() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    for (const Task& task : tasks_) pending_.erase(task.text);
-    tasks_.clear();
-  }
   void add(const DnnConv& conv, const DnnEngine& engine) {
     const std::string text = plan_text(conv, engine);
-    const std::lock_guard<std::mutex> lock(mutex_);
     if (pending_.count(text) != 0) return;
-    tasks_.push_back({text, conv, engine, std::make_shared<std::promise<Result>>()});
-    pending_[text] = tasks_.back().promise->get_future().share();
-    changed_.notify_one();
+    auto promise = std::make_shared<std::promise<Result>>();
+    pending_[text] = promise->get_future().share();
+    pool_.add([this, promise, conv, engine] {
+      // Whatever goes wrong is told to whoever asks for the plan.
+      try {
+        context_.make_current();
+        promise->set_value(std::make_shared<const BuiltPlan>(handle_, own_handle(), conv, engine));
+      } catch (...) {
+        promise->set_exception(std::current_exception());
+      }
+    });
   }
   /// The plan if it was begun here, waiting for it; nothing otherwise.
   Result take(const std::string& text) {
-    std::shared_future<Result> future;
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      const auto found = pending_.find(text);
-      if (found == pending_.end()) return nullptr;
-      future = found->second;
-      pending_.erase(found);
-    }
+    const auto found = pending_.find(text);
+    if (found == pending_.end()) return nullptr;
+    const std::shared_future<Result> future = found->second;
+    pending_.erase(found);
     return future.get();
   }
 
  private:
-  struct Task {
-    std::string text;
-    DnnConv conv;
-    DnnEngine engine;
-    std::shared_ptr<std::promise<Result>> promise;
-  };
-
-  void work() {
-    std::shared_ptr<DnnHandle> own;
-    while (true) {
-      Task task;
-      {
-        std::unique_lock<std::mutex> lock(mutex_);
-        changed_.wait(lock, [&] { return is_stopping_ || !tasks_.empty(); });
-        if (is_stopping_) return;
-        task = std::move(tasks_.front());
-        tasks_.pop_front();
-      }
-      // Whatever goes wrong is told to whoever asks for the plan.
-      try {
-        context_.make_current();
-        if (!own) own = std::make_shared<DnnHandle>();
-        task.promise->set_value(
-            std::make_shared<const BuiltPlan>(handle_, own, task.conv, task.engine));
-      } catch (...) {
-        task.promise->set_exception(std::current_exception());
-      }
-    }
+  std::shared_ptr<DnnHandle> own_handle() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::shared_ptr<DnnHandle>& handle = handles_[std::this_thread::get_id()];
+    if (!handle) handle = std::make_shared<DnnHandle>();
+    return handle;
   }
 
   const Context& context_;
   std::shared_ptr<DnnHandle> handle_;
   std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_stopping_ = false;
-  std::deque<Task> tasks_;
+  std::map<std::thread::id, std::shared_ptr<DnnHandle>> handles_;
   std::map<std::string, std::shared_future<Result>> pending_;
-  std::vector<std::thread> threads_;
+  WorkerPool pool_;  ///< goes first: its work uses the rest
 };
 
 }  // namespace
@@ -358,7 +315,6 @@ std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& e
 void Dnn::build_ahead(const std::vector<std::pair<DnnConv, DnnEngine>>& wanted) {
   if (!state_->builders)
     state_->builders = std::make_unique<Builders>(state_->context, state_->handle);
-  state_->builders->forget();
   for (const auto& [conv, engine] : wanted) {
     const auto known = state_->plans.find(plan_text(conv, engine));
     if (known == state_->plans.end() || known->second == nullptr)

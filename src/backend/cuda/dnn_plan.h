@@ -78,8 +78,8 @@ class Dnn {
   const std::vector<DnnEngine>& engines(const DnnConv& conv, int sm_target);
   /// Error{kUnsupported} when the engine cannot be built for this graph.
   std::shared_ptr<const DnnPlan> plan(const DnnConv& conv, const DnnEngine& engine);
-  /// Begins to build plans side by side that plan() will soon be asked for; forgets those of an
-  /// earlier call that have not begun. A plan may be compiled, which takes up to a second.
+  /// Begins to build plans side by side that plan() will soon be asked for, in this order. A plan
+  /// may be compiled, which takes up to a second.
   void build_ahead(const std::vector<std::pair<DnnConv, DnnEngine>>& wanted);
 
  private:

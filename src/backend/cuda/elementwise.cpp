@@ -417,6 +417,12 @@ class Elementwise final : public KernelImpl {
   std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
     return {"generated/1"};
   }
+  void prepare_ahead(const KernelCall& call,
+                     const std::vector<std::string>& /*keys*/) const override {
+    const Result<Pieces> pieces = plan(call);
+    if (!pieces) return;  // prepare() will say why
+    for (const Piece& piece : *pieces) PointwiseProgram::compile_ahead(services_, piece.spec);
+  }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     if (key != "generated/1") fail(ErrorKind::kUnsupported, "'{}' is no variant here", key);
     const Result<Pieces> pieces = plan(call);

@@ -2,13 +2,14 @@
 // convolutions of small images) by an own kernel that reads the weight at the speed of memory. How
 // many columns a block makes and how many warps share k is a variant.
 
+#include "backend/cuda/kernels/few_rows.h"
+
 #include <algorithm>
 #include <array>
 
 #include "backend/cuda/blas_plan.h"
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
-#include "backend/cuda/kernels/few_rows.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
 
@@ -105,9 +106,8 @@ class FewRowsKernel final : public Kernel {
     const std::string type = to_string(dtype);
     const Tensor& weight = *call.constant(product.b);
     if (product.product.trans_b) {
-      weight_ = services.upload_packed(weight, "blas " + type, [&](const Tensor& w) {
-        return bytes_as(dtype, floats(w));
-      });
+      weight_ = services.upload_packed(weight, "blas " + type,
+                                       [&](const Tensor& w) { return bytes_as(dtype, floats(w)); });
     } else {
       weight_ = services.upload_packed(weight, "transposed " + type, [&](const Tensor& w) {
         return pack_transposed(w, product.product);
@@ -193,10 +193,14 @@ class FewRows final : public KernelImpl {
     for (const FewRowsForm& form : plan->forms) keys.push_back(std::string(kFamily) + form.text());
     return keys;
   }
+  std::optional<bool> knows(const std::string& key) const override {
+    return key.starts_with(kFamily);
+  }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     Result<FewRowsPlan> plan = plan_few_rows(call, planner_);
     if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    for (const FewRowsForm& form : plan->forms)
+    const std::vector<FewRowsForm> forms = plan->forms;
+    for (const FewRowsForm& form : forms)
       if (key == std::string(kFamily) + form.text())
         return std::make_unique<FewRowsKernel>(services_, call, std::move(plan.value()), form);
     fail(ErrorKind::kUnsupported, "'{}' is no variant for few rows of this node", key);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "backend/cuda/check.h"
@@ -110,6 +111,10 @@ PointwiseSpec simplify(PointwiseSpec spec) {
     for (PointwiseSpec::Operand* operand : made) operand->strides.push_back(1);
   }
   return result;
+}
+
+std::int64_t num_elements(const PointwiseSpec& spec) {
+  return std::accumulate(spec.dims.begin(), spec.dims.end(), std::int64_t{1}, std::multiplies<>());
 }
 
 /// Neighbours that one thread may make with wide loads and stores; 1 when the layout forbids it.
@@ -284,12 +289,19 @@ PointwiseProgram::PointwiseProgram(const Services& services, const PointwiseSpec
                               : 1);
 }
 
+void PointwiseProgram::compile_ahead(const Services& services, const PointwiseSpec& given) {
+  PointwiseSpec spec = simplify(given);
+  const int widest = find_vector_width(spec);
+  for (const int vector : {1, widest}) {
+    const std::int64_t threads = num_elements(spec) / vector;
+    if (threads > 0) services.compile_ahead(make_source(spec, vector, threads));
+  }
+}
+
 PointwiseProgram::Form PointwiseProgram::make_form(const Services& services,
                                                    const PointwiseSpec& spec, int vector) {
   Form form;
-  form.threads = 1;
-  for (const std::int64_t size : spec.dims) form.threads *= size;
-  form.threads /= vector;
+  form.threads = num_elements(spec) / vector;
   if (form.threads == 0) return form;
   modules_.push_back(services.compile(make_source(spec, vector, form.threads)));
   form.kernel = modules_.back()->module->kernel("pointwise");

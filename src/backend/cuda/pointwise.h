@@ -38,6 +38,8 @@ struct PointwiseSpec {
 class PointwiseProgram {
  public:
   PointwiseProgram(const Services& services, const PointwiseSpec& spec);
+  /// Begins to compile what the constructor will need, beside other work.
+  static void compile_ahead(const Services& services, const PointwiseSpec& spec);
   void record(CUstream stream, void* out, std::span<void* const> in) const;
 
  private:

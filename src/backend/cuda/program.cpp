@@ -1,6 +1,7 @@
 #include "backend/cuda/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 
 #include "backend/cuda/check.h"
@@ -162,7 +163,10 @@ void CudaProgram::launch(CUstream stream) const { GACER_CU(cuGraphLaunch(exec_, 
 double CudaProgram::run() {
   context_.make_current();
   begin_.record(stream_);
+  const auto before = std::chrono::steady_clock::now();
   launch(stream_.get());
+  last_launch_us_ =
+      std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - before).count();
   end_.record(stream_);
   stream_.synchronize();
   return end_.since(begin_);

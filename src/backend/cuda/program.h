@@ -33,6 +33,7 @@ class CudaProgram final : public Program {
   double run() override;
   int num_launches() const override { return num_launches_; }
   std::vector<StepTime> run_traced() override;
+  double last_launch_us() const override { return last_launch_us_; }
 
   /// Enqueues one round; host cost is one graph launch.
   void launch(CUstream stream) const;
@@ -50,6 +51,7 @@ class CudaProgram final : public Program {
   CUgraph graph_ = nullptr;
   CUgraphExec exec_ = nullptr;
   int num_launches_ = 0;
+  double last_launch_us_ = 0;
   std::vector<PlacedLaunch> placed_;
   Event begin_;
   Event end_;

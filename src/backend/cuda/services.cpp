@@ -1,14 +1,18 @@
 #include "backend/cuda/services.h"
 
 #include <algorithm>
+#include <future>
 #include <map>
+#include <optional>
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/images.h"
+#include "backend/cuda/worker_pool.h"
 
 namespace gacer::cuda {
 
-CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes) : bytes_(bytes) {
+CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes)
+    : context_(context), bytes_(bytes) {
   context.make_current();
   const CUresult result = cuMemAlloc(&address_, std::max<std::size_t>(bytes, 1));
   if (result == CUDA_ERROR_OUT_OF_MEMORY) {
@@ -19,9 +23,13 @@ CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes) : bytes_(bytes
          total);
   }
   check(result, "cuMemAlloc");
+  context_.count_bytes(static_cast<std::ptrdiff_t>(bytes_));
 }
 
-CudaBuffer::~CudaBuffer() { cuMemFree(address_); }
+CudaBuffer::~CudaBuffer() {
+  cuMemFree(address_);
+  context_.count_bytes(-static_cast<std::ptrdiff_t>(bytes_));
+}
 
 struct Services::State {
   struct Packed {
@@ -31,6 +39,9 @@ struct Services::State {
   std::map<std::pair<const std::byte*, std::string>, Packed> packed;
   std::map<std::string, std::shared_ptr<const CompiledModule>, std::less<>> compiled;
   std::map<std::string, std::unique_ptr<Module>, std::less<>> own;
+  std::map<std::string, std::shared_future<std::shared_ptr<const CompiledModule>>, std::less<>>
+      compiling;
+  std::optional<WorkerPool> workers;  ///< goes first: its work uses the rest
 };
 
 Services::Services(Context& context, const Stream& stream)
@@ -59,8 +70,33 @@ std::shared_ptr<CudaBuffer> Services::upload_packed(
 
 std::shared_ptr<const CompiledModule> Services::compile(const std::string& source) const {
   auto& module = state_->compiled[source];
-  if (!module) module = compile_module(context_, source);
+  if (module) return module;
+  if (const auto begun = state_->compiling.find(source); begun != state_->compiling.end()) {
+    const auto future = begun->second;
+    state_->compiling.erase(begun);
+    module = future.get();
+  } else {
+    module = compile_module(context_, source);
+  }
   return module;
+}
+
+void Services::compile_ahead(const std::string& source) const {
+  if (state_->compiling.contains(source)) return;
+  if (const auto known = state_->compiled.find(source);
+      known != state_->compiled.end() && known->second)
+    return;
+  if (!state_->workers) state_->workers.emplace();
+  auto promise = std::make_shared<std::promise<std::shared_ptr<const CompiledModule>>>();
+  state_->compiling[source] = promise->get_future().share();
+  state_->workers->add([promise, source, context = &context_] {
+    // Whatever goes wrong is told to whoever asks for the code.
+    try {
+      promise->set_value(compile_module(*context, source));
+    } catch (...) {
+      promise->set_exception(std::current_exception());
+    }
+  });
 }
 
 CUkernel Services::kernel(const char* file, const std::string& name) const {

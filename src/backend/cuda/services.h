@@ -25,6 +25,7 @@ class CudaBuffer final : public Buffer {
   std::size_t size() const override { return bytes_; }
 
  private:
+  const Context& context_;
   CUdeviceptr address_ = 0;
   std::size_t bytes_ = 0;
 };
@@ -49,6 +50,8 @@ class Services {
       const Tensor& constant, const std::string& form,
       const std::function<std::vector<std::byte>(const Tensor&)>& pack) const;
 
+  /// Begins to compile on another thread what compile() will soon be asked for.
+  void compile_ahead(const std::string& source) const;
   /// Compiled code, once a source text.
   std::shared_ptr<const CompiledModule> compile(const std::string& source) const;
   /// A kernel of the program's own code: kernel("pool", "max_pool_f16").

@@ -1,0 +1,45 @@
+#include "backend/cuda/worker_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gacer::cuda {
+
+WorkerPool::WorkerPool() {
+  constexpr unsigned kMost = 12;
+  const unsigned cores = std::max(2U, std::thread::hardware_concurrency());
+  for (unsigned i = 0; i < std::min(kMost, cores - 1); ++i)
+    threads_.emplace_back([this] { work(); });
+}
+
+WorkerPool::~WorkerPool() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    is_stopping_ = true;
+    tasks_.clear();
+  }
+  changed_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void WorkerPool::add(std::function<void()> task) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  tasks_.push_back(std::move(task));
+  changed_.notify_one();
+}
+
+void WorkerPool::work() {
+  while (true) {
+    std::function<void()> task;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [&] { return is_stopping_ || !tasks_.empty(); });
+      if (is_stopping_) return;
+      task = std::move(tasks_.front());
+      tasks_.pop_front();
+    }
+    task();
+  }
+}
+
+}  // namespace gacer::cuda
