@@ -9,9 +9,9 @@ namespace gacer {
 
 /// When a search stops: evaluations on the cost model, measurements on the device, or time.
 struct PolicyLimits {
-  std::int64_t evaluations = 2000;
-  std::int64_t measurements = 40;
-  std::chrono::milliseconds time{0};  ///< 0: no limit
+  std::int64_t evaluations = 6000;         ///< plans tried on the model
+  std::int64_t measurements = 400;         ///< plans measured on the device
+  std::chrono::milliseconds time{15'000};  ///< of one search; 0: no limit
 };
 
 struct PolicyInfo {

@@ -133,9 +133,12 @@ std::shared_ptr<const Kernel> Compiler::kernel_of(const Problem& problem, const 
   return kernel;
 }
 
-void Compiler::prepare_ahead(const Plan& plan) const {
-  for (const Lane& lane : plan.lanes) {
-    for (const Step& step : lane.steps) {
+template <typename Visit>
+void Compiler::for_each_new(const Plan& plan, const Visit& visit) const {
+  for (int l = 0; l < static_cast<int>(plan.lanes.size()); ++l) {
+    const auto& steps = plan.lanes[static_cast<std::size_t>(l)].steps;
+    for (int s = 0; s < static_cast<int>(steps.size()); ++s) {
+      const Step& step = steps[static_cast<std::size_t>(s)];
       const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(step.tenant)];
       const auto range = tenant.chunk_range(step.node, step.chunk);
       if (kernels_.contains(
@@ -143,11 +146,24 @@ void Compiler::prepare_ahead(const Plan& plan) const {
         continue;
       const KernelCall call = make_call(tenant.graph(), step.node, tenant.precision, range);
       const int width = step.budget.size(device_.info().num_groups);
-      // A variant that nobody knows is refused when it is built.
-      const Result<const KernelImpl*> impl = find_variant(device_, call, step.variant, width);
-      if (impl) (*impl)->prepare_ahead(call, {step.variant});
+      visit(step, StepRef{l, s}, call, find_variant(device_, call, step.variant, width));
     }
   }
+}
+
+void Compiler::prepare_ahead(const Plan& plan) const {
+  for_each_new(plan, [](const Step& step, StepRef, const KernelCall& call, const auto& impl) {
+    // A variant that nobody knows is refused when it is built.
+    if (impl) (*impl)->prepare_ahead(call, {step.variant});
+  });
+}
+
+std::vector<StepRef> Compiler::find_unknown(const Plan& plan) const {
+  std::vector<StepRef> unknown;
+  for_each_new(plan, [&](const Step&, StepRef ref, const KernelCall&, const auto& impl) {
+    if (!impl) unknown.push_back(ref);
+  });
+  return unknown;
 }
 
 std::shared_ptr<const Capture> Compiler::capture_of(const Step& step,

@@ -60,6 +60,8 @@ class Compiler {
 
   /// Error{kPlan} for a plan that is illegal here or names a variant that no kernel knows.
   std::unique_ptr<CompiledPlan> compile(const Problem& problem, const Plan& plan);
+  /// Steps whose variant no kernel offers (any more).
+  std::vector<StepRef> find_unknown(const Plan& plan) const;
   /// Drops what no compiled plan uses: packed weights can be as large as the weights.
   void trim();
 
@@ -69,6 +71,9 @@ class Compiler {
   using KernelKey = std::tuple<std::string, NodeId, std::int64_t, std::string>;
   using CaptureKey = std::tuple<int, NodeId, std::int64_t, std::int64_t, std::string, const void*>;
 
+  /// Calls visit(step, ref, call, impl) for each step whose kernel is not made yet.
+  template <typename Visit>
+  void for_each_new(const Plan& plan, const Visit& visit) const;
   /// Lets kernels begin to build, side by side, what the plan lacks.
   void prepare_ahead(const Plan& plan) const;
   std::shared_ptr<const Kernel> kernel_of(const Problem& problem, const Step& step);

@@ -17,6 +17,8 @@ namespace gacer {
 namespace {
 
 constexpr std::string_view kSimPrefix = "sim:";
+/// How often a plan of stale rows is made again.
+constexpr int kStaleTries = 3;
 
 Precision parse_precision_option(const std::string& text) {
   const std::optional<Precision> precision = parse_precision(text);
@@ -198,10 +200,36 @@ double EngineCore::profile() {
   return seconds_since(begin);
 }
 
+bool EngineCore::forget_stale_rows(const Plan& plan) {
+  const std::vector<StepRef> unknown = compiler_.find_unknown(plan);
+  for (const StepRef ref : unknown) {
+    const Step& step = plan.step(ref);
+    const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(step.tenant)]
+                                  .nodes[static_cast<std::size_t>(step.node)];
+    report("profile", 0, 0,
+           fmt::format("no kernel offers '{}' any more: '{}' is measured anew", step.variant,
+                       node.name));
+    rows_.erase(node.signature, step.chunk.size());
+    if (db_) db_->erase(problem_.device.profile_id(), node.signature, step.chunk.size());
+  }
+  if (!unknown.empty()) evaluator_.reset();
+  return !unknown.empty() && device_->info().kind != "sim";
+}
+
 Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
   require_tenants();
   const Policy& found = find_policy(policy);
   profile();
+  // Rows may name variants that this build no longer has: those are measured anew.
+  for (int tries = 0;; ++tries) {
+    Plan plan = search_once(found, policy, limits);
+    if (limits.measurements == 0 || tries == kStaleTries || !forget_stale_rows(plan)) return plan;
+    profile();
+  }
+}
+
+Plan EngineCore::search_once(const Policy& found, const std::string& policy,
+                             const PolicyLimits& limits) {
   check_cancelled("planning");
   ModelEvaluator model(problem_, rows_);
   if (!evaluator_) evaluator_.emplace(compiler_, problem_);

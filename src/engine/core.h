@@ -66,6 +66,9 @@ class EngineCore {
 
  private:
   Plan make_baseline() const;
+  Plan search_once(const Policy& found, const std::string& policy, const PolicyLimits& limits);
+  /// Drops the rows of steps whose variant no kernel offers; false when there are none.
+  bool forget_stale_rows(const Plan& plan);
   int place(const TenantSpec& named, const LoadedModel& model);
   void open_profile();
   void profile_tasks(const std::string& phase, bool is_chunks);

@@ -11,22 +11,11 @@ namespace {
 std::string describe_tenants(const EngineCore& core) {
   std::string text;
   for (const TenantInfo& info : core.infos())
-    text +=
-        fmt::format("  {}: {} {}, batch {}, {}, {} nodes, weights {:.1f} MiB, arena {:.1f} MiB\n",
-                    info.name, info.model, info.mode, info.batch, info.precision, info.nodes,
-                    static_cast<double>(info.weights_bytes) / (1 << 20),
-                    static_cast<double>(info.arena_bytes) / (1 << 20));
+    text += fmt::format("  {}: {} {}, batch {}, {}, {} nodes, weights {:.1f} MB, arena {:.1f} MB\n",
+                        info.name, info.model, info.mode, info.batch, info.precision, info.nodes,
+                        static_cast<double>(info.weights_bytes) / 1e6,
+                        static_cast<double>(info.arena_bytes) / 1e6);
   return text;
-}
-
-std::string describe_knobs(const Plan& plan) {
-  const PlanSummary summary = summarize(plan);
-  return fmt::format(
-      "{} steps in {} lanes, {} chunks, {} budgets, {} priorities, {} sync points in {} barriers, "
-      "{}\n",
-      summary.steps, plan.lanes.size(), summary.chunks, summary.budgets, summary.priorities,
-      summary.sync_points, summary.barriers,
-      plan.mode == LaunchMode::kMerged ? "one program" : "free-running tenant programs");
 }
 
 }  // namespace
@@ -34,9 +23,7 @@ std::string describe_knobs(const Plan& plan) {
 std::string explain_plan(EngineCore& core, const Plan& plan) {
   verify_plan(core.problem(), plan);
   std::string text = fmt::format("plan '{}' on {}\n", plan.policy, core.problem().device.name);
-  text += describe_tenants(core) + describe_knobs(plan);
-  for (const auto& [key, note] : plan.notes) text += fmt::format("{}: {}\n", key, note);
-
+  text += describe_tenants(core);
   core.profile();
   if (const auto ms = core.predict(plan))
     text += fmt::format("predicted: {:.3f} ms a round\n", *ms);

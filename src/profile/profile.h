@@ -37,6 +37,10 @@ class ProfileTable {
  public:
   /// A row of the same signature, items, variant and width is replaced.
   void add(ProfileRow row);
+  /// Forgets a node or chunk.
+  void erase(const std::string& signature, std::int64_t items) {
+    entries_.erase({signature, items});
+  }
   /// Usable rows (not rejected) of a node or chunk, any variant and width, fastest solo first.
   std::span<const ProfileRow> rows(const std::string& signature, std::int64_t items) const;
   /// Also the rejected ones, any order.

@@ -336,4 +336,16 @@ std::int64_t ProfileDb::erase(const std::string& device_id) {
   return sqlite3_changes(state_->connection->handle);
 }
 
+std::int64_t ProfileDb::erase(const std::string& device_id, const std::string& signature,
+                              std::int64_t items) {
+  flush();
+  Statement statement(state_->connection->handle, state_->path,
+                      "DELETE FROM rows WHERE device = ? AND signature = ? AND items = ?");
+  statement.bind(device_id);
+  statement.bind(signature);
+  statement.bind(items);
+  statement.step("erase rows");
+  return sqlite3_changes(state_->connection->handle);
+}
+
 }  // namespace gacer

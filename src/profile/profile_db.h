@@ -34,6 +34,9 @@ class ProfileDb {
   void flush();
   /// Forgets the rows of a device; returns how many. Error{kIo}.
   std::int64_t erase(const std::string& device_id);
+  /// The same for one node or chunk.
+  std::int64_t erase(const std::string& device_id, const std::string& signature,
+                     std::int64_t items);
 
  private:
   struct State;

@@ -49,7 +49,7 @@ void note_knobs(Session& session, const Candidate& winner, const Knobs& knobs, P
 
 /// A change must be this much faster when measured, to be believed.
 constexpr double kMeasuredGain = 0.99;
-constexpr int kMutationTries = 60;
+constexpr int kMutationTries = 2000;
 
 /// Measures the best of each family and of each simple policy, the close ones twice, then changes
 /// of the winner that the model does not advise against. A measurement may be lucky, so what won by

@@ -7,6 +7,7 @@
 #include <gacer/version.h>
 
 #include "onnx/writer.h"
+#include "profile/profile_db.h"
 #include "tests/engine/support.h"
 
 namespace gacer {
@@ -199,6 +200,34 @@ TEST_F(EngineTest, AWarmProfileMeasuresNothing) {
   tasks = 0;
   make_engine(options).profile();
   EXPECT_EQ(tasks, 0);
+}
+
+TEST_F(EngineTest, RowsOfVariantsThatAreGoneAreMeasuredAnew) {
+  EngineOptions options = testing::plain_options();
+  options.use_profile = true;
+  options.profile_path = (dir.path / "profile.sqlite").string();
+  Engine engine = make_engine(options);
+  engine.profile();
+  const std::string device = engine.device().profile_id();
+  {
+    // What another version might have left: fast variants that are not here.
+    ProfileDb db(options.profile_path);
+    for (ProfileRow row : db.load(device).all()) {
+      row.variant = "gone/threads=1";
+      row.solo_ms /= 10;
+      db.store(device, row);
+    }
+  }
+  std::string said;
+  options.on_progress = [&](const Progress& progress) { said += progress.detail + "\n"; };
+  const Plan plan = make_engine(options).make_plan("sequential", few());
+  EXPECT_NE(said.find("no kernel offers 'gone/threads=1' any more"), std::string::npos) << said;
+  for (const Lane& lane : plan.lanes)
+    for (const Step& step : lane.steps) EXPECT_NE(step.variant, "gone/threads=1");
+  // The next process has nothing to mend.
+  said.clear();
+  (void)make_engine(options).make_plan("sequential", few());
+  EXPECT_EQ(said.find("any more"), std::string::npos) << said;
 }
 
 TEST_F(EngineTest, AnInterruptedProfileKeepsItsRowsAndGoesOn) {

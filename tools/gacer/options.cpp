@@ -43,7 +43,7 @@ PolicyLimits Options::limits() const {
   PolicyLimits limits;
   limits.evaluations = evaluations;
   limits.measurements = measurements;
-  if (!search_time.empty()) limits.time = parse_duration(search_time);
+  limits.time = parse_duration(search_time);
   return limits;
 }
 
@@ -118,8 +118,8 @@ void add_search_options(CLI::App& command, Options& options) {
       ->type_name("N")
       ->group(kSearchGroup);
   command
-      .add_option("--search-time", options.search_time,
-                  "Limit of each search: 30s, 2m (default: none)")
+      .add_option("--search-time", options.search_time, "Limit of each search: 30s, 2m; 0: none")
+      ->capture_default_str()
       ->type_name("TIME")
       ->group(kSearchGroup);
 }

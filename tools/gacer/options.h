@@ -29,7 +29,7 @@ struct Options {
   // Search.
   std::int64_t evaluations = PolicyLimits{}.evaluations;
   std::int64_t measurements = PolicyLimits{}.measurements;
-  std::string search_time;
+  std::string search_time = "15s";
   // Measuring.
   std::string time = "2s";
   int rounds = MeasureOptions{}.min_rounds;
