@@ -103,6 +103,16 @@ TEST_P(CudaKernel, FirstConvolutionOfThreeChannels) {
                   {activation(Activation::kRelu)}));
 }
 
+TEST_P(CudaKernel, FirstConvolutionsOfManyShapes) {
+  // Filters of 16, 32 and 64 at a time; windows and strides; images that fill no tile.
+  check(make_case("Conv", {{2, 3, 37, 41}, {16, 3, 3, 3}, {16}}, {1, 2}, conv(3, 2),
+                  {activation(Activation::kHardSwish)}));
+  check(make_case("Conv", {{1, 1, 19, 70}, {32, 1, 5, 5}, {32}}, {1, 2}, conv(5, 1)));
+  check(make_case("Conv", {{1, 4, 40, 40}, {96, 4, 3, 3}}, {1}, conv(3, 1)));
+  check(make_case("Conv", {{2, 3, 67, 67}, {128, 3, 11, 11}, {128}}, {1, 2}, conv(11, 4),
+                  {activation(Activation::kRelu)}));
+}
+
 TEST_P(CudaKernel, ConvolutionWithGateAndSigmoid) {
   check(make_case("Conv", {{2, 32, 14, 14}, {64, 32, 1, 1}, {64}}, {1, 2}, conv(1, 1),
                   {activation(Activation::kSigmoid), operand(PostOp::Kind::kMul)}));
@@ -198,6 +208,10 @@ TEST_P(CudaKernel, TimesOfModelShapes) {
   check(make_case("Conv", {{8, 3, 224, 224}, {64, 3, 7, 7}, {64}}, {1, 2}, conv(7, 2), {relu}),
         true);
   check(make_case("Conv", {{8, 64, 56, 56}, {64, 64, 3, 3}, {64}}, {1, 2}, conv(3, 1), {relu}),
+        true);
+  check(make_case("Conv", {{8, 3, 224, 224}, {64, 3, 3, 3}, {64}}, {1, 2}, conv(3, 1), {relu}),
+        true);
+  check(make_case("Conv", {{8, 3, 224, 224}, {64, 3, 11, 11}, {64}}, {1, 2}, conv(11, 4), {relu}),
         true);
   Attributes transposed;
   transposed.set("transB", std::int64_t{1});

@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "ops/op_def.h"
+#include "tests/support/compare.h"
 
 namespace gacer::conformance {
 namespace {
@@ -202,28 +203,11 @@ class Bench {
       device_.download(host.data(), storage(id).data(), host.size());
       Tensor result(value.dtype, value.shape);
       copy_value(graph_, id, host.data(), result.mutable_bytes(), false);
-      const double error = relative_error(result, expected_[i]);
+      const double error = testing::relative_error(result, expected_[i]);
       if (!(error <= test_.tolerance))
         outcome.failures.push_back(
             fmt::format("{}: output {} is off by {} of its scale", what, i, error));
     }
-  }
-
-  static double relative_error(const Tensor& result, const Tensor& expected) {
-    double scale = 0;
-    double error = 0;
-    dispatch_dtype(result.dtype(), [&]<typename T>(T) {
-      const auto a = result.data<T>();
-      const auto b = expected.data<T>();
-      for (std::size_t i = 0; i < a.size(); ++i) {
-        const auto x = static_cast<double>(static_cast<float>(a[i]));
-        const auto y = static_cast<double>(static_cast<float>(b[i]));
-        scale = std::max(scale, std::abs(y));
-        error = std::isnan(x) != std::isnan(y) ? INFINITY : std::max(error, std::abs(x - y));
-        if (std::isinf(error)) return;
-      }
-    });
-    return error / std::max(scale, 1e-30);
   }
 
   const Case& test_;

@@ -7,6 +7,7 @@
 
 #include "graph/graph.h"
 #include "ops/op_def.h"
+#include "tests/support/compare.h"
 
 namespace gacer::testing {
 
@@ -73,20 +74,6 @@ inline Attributes attributes(std::vector<std::pair<std::string, Attribute>> entr
   Attributes result;
   for (auto& [name, value] : entries) result.set(name, std::move(value));
   return result;
-}
-
-/// Largest difference relative to the largest magnitude of `expected`.
-inline double relative_error(const Tensor& actual, const Tensor& expected) {
-  double scale = 1e-30;
-  double worst = 0;
-  const auto a = actual.data<float>();
-  const auto e = expected.data<float>();
-  for (std::size_t i = 0; i < e.size(); ++i) {
-    scale = std::max(scale, std::abs(static_cast<double>(e[i])));
-    const double error = std::abs(static_cast<double>(a[i]) - static_cast<double>(e[i]));
-    worst = error >= worst ? error : (error == error ? worst : 1e30);
-  }
-  return worst / scale;
 }
 
 }  // namespace gacer::testing
