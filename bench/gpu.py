@@ -80,7 +80,7 @@ class Bench:
             folder.mkdir(parents=True, exist_ok=True)
         self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
         self.profile_s = {}
-        self.started_with = {}
+        self.failed = []
 
     def models_of(self, cell):
         return self.mixes.get(cell, [cell])
@@ -248,7 +248,13 @@ class Bench:
         if self.args.plan_only:
             return []
         self.start_peers(models)
-        results = [self.measure(cell, reports[cell]) for cell in cells]
+        results = []
+        for cell in cells:
+            try:
+                results.append(self.measure(cell, reports[cell]))
+            except RuntimeError as error:  # the other cells are worth having
+                self.failed.append(f"{cell}: {error}")
+                say(f"FAILED {self.failed[-1]}")
         self.worker.close()
         return results
 
@@ -281,7 +287,9 @@ def main():
     parser.add_argument("--measurements", type=int, default=120)
     parser.add_argument("--search-time", default="10s")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
-    print_table(Bench(parser.parse_args()).run())
+    bench = Bench(parser.parse_args())
+    print_table(bench.run())
+    sys.exit("\n".join(["not measured:", *bench.failed]) if bench.failed else 0)
 
 
 if __name__ == "__main__":

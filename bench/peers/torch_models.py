@@ -41,6 +41,7 @@ def load_model(name, weights):
 def on_streams(runs, streams):
     """Runs each on its own stream, forked from and joined to the current one."""
     current = torch.cuda.current_stream()
+    streams = streams[:len(runs)]
     for run, stream in zip(runs, streams):
         stream.wait_stream(current)
         with torch.cuda.stream(stream):

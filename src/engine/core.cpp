@@ -150,18 +150,23 @@ void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
     rows_.add(row);
     if (db_) db_->store(problem_.device.profile_id(), row);
   };
+  const auto node_of = [&](const ProfileTask& task) -> const ProblemNode& {
+    return problem_.tenants[static_cast<std::size_t>(task.tenant)]
+        .nodes[static_cast<std::size_t>(task.node)];
+  };
+  const auto only_of = [&](const ProfileTask& task) {
+    return is_chunks ? promising_variants(rows_, node_of(task)) : std::vector<std::string>{};
+  };
+  // GPU variants are compiled; elsewhere there is nothing to begin early.
+  if (device_->info().kind == "cuda")
+    for (const ProfileTask& task : tasks) profiler.prepare_ahead(task, only_of(task));
   std::int64_t done = 0;
-  // Chunks take few of the variants: those are built when they are met.
-  if (!is_chunks) profiler.prepare_ahead(tasks);
   try {
     for (const ProfileTask& task : tasks) {
-      const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(task.tenant)]
-                                    .nodes[static_cast<std::size_t>(task.node)];
+      const ProblemNode& node = node_of(task);
       report(phase, done++, static_cast<std::int64_t>(tasks.size()),
              fmt::format("{} '{}', {} items", node.op, node.name, task.items));
-      const std::vector<std::string> only =
-          is_chunks ? promising_variants(rows_, node) : std::vector<std::string>{};
-      profiler.measure(task, only);
+      profiler.measure(task, only_of(task));
     }
   } catch (...) {
     if (db_) db_->flush();

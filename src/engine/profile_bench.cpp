@@ -271,7 +271,8 @@ Result<void> ProfileBench::check_outputs() {
 void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, double best_ms,
                            ProfileRow& row) {
   try {
-    const std::unique_ptr<Kernel> kernel = impl.prepare(call, row.variant);
+    // Kept while the node is measured: variants share packed weights, which go with the last.
+    const Kernel* kernel = kernels_.emplace_back(impl.prepare(call, row.variant)).get();
     row.workspace_bytes = static_cast<std::int64_t>(kernel->workspace_bytes());
     std::vector<std::unique_ptr<Capture>> captures;
     captures.push_back(capture(0, *kernel));

@@ -59,6 +59,7 @@ class ProfileBench {
   KernelCall call_;
   double flop_ = 0;
   std::vector<std::unique_ptr<Operands>> copies_;
+  std::vector<std::unique_ptr<Kernel>> kernels_;
   std::optional<std::vector<Tensor>> expected_;
   std::string expected_from_;
   bool is_in_memory_order_ = false;  ///< how expected_ and what is compared with it lie

@@ -37,16 +37,14 @@ std::vector<Profiler::Candidate> Profiler::find_candidates(
   return chosen.empty() ? all : chosen;
 }
 
-void Profiler::prepare_ahead(const std::vector<ProfileTask>& tasks) const {
-  for (const ProfileTask& task : tasks) {
-    const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(task.tenant)];
-    const KernelCall call = make_call(tenant.graph(), task.node, tenant.precision,
-                                      tenant.chunk_range(task.node, {0, task.items}));
-    std::map<const KernelImpl*, std::vector<std::string>> keys;
-    for (const Candidate& candidate : find_candidates(call, {}))
-      keys[candidate.impl].push_back(candidate.key);
-    for (const auto& [impl, variants] : keys) impl->prepare_ahead(call, variants);
-  }
+void Profiler::prepare_ahead(const ProfileTask& task, const std::vector<std::string>& only) const {
+  const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(task.tenant)];
+  const KernelCall call = make_call(tenant.graph(), task.node, tenant.precision,
+                                    tenant.chunk_range(task.node, {0, task.items}));
+  std::map<const KernelImpl*, std::vector<std::string>> keys;
+  for (const Candidate& candidate : find_candidates(call, only))
+    keys[candidate.impl].push_back(candidate.key);
+  for (const auto& [impl, variants] : keys) impl->prepare_ahead(call, variants);
 }
 
 bool Profiler::is_hopeless(const Candidate& candidate, const std::string& op,

@@ -48,7 +48,7 @@ class Profiler {
       : device_(device), tenants_(tenants), constants_(constants), limits_(limits) {}
 
   /// Lets kernels begin to build what measure() will ask for, side by side.
-  void prepare_ahead(const std::vector<ProfileTask>& tasks) const;
+  void prepare_ahead(const ProfileTask& task, const std::vector<std::string>& only = {}) const;
 
   std::function<void(const ProfileRow&)> on_row;  ///< called for each row, rejected ones too
   const std::atomic<bool>* is_cancelled = nullptr;

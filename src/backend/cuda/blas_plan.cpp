@@ -208,7 +208,7 @@ class BlasKernel final : public Kernel {
     if (plan.packs_b)
       weight_ =
           services.upload_packed(*call.constant(plan.b), fmt::format("blas {}", to_string(dtype)),
-                                 [&](const Tensor& w) { return bytes_as(dtype, floats(w)); });
+                                 [&](const Tensor& w) { return bytes_as(dtype, w); });
     if (plan.rest) rest_.emplace(services, *plan.rest);
   }
 

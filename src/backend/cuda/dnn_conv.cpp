@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/dnn_plan.h"
@@ -212,20 +213,30 @@ Result<ConvPlan> plan_conv(const KernelCall& call, Form form = Form::kFused) {
   return plan;
 }
 
+template <typename T>
+std::vector<std::byte> move_channels_last(const T* values, const Shape& shape,
+                                          std::int64_t channels) {
+  const std::int64_t filters = shape[0];
+  const std::int64_t own = shape[1];
+  const std::int64_t window = shape.num_elements() / std::max<std::int64_t>(filters * own, 1);
+  std::vector<std::byte> packed(static_cast<std::size_t>(filters * window * channels) * sizeof(T));
+  for (std::int64_t k = 0; k < filters; ++k)
+    for (std::int64_t p = 0; p < window; ++p)
+      for (std::int64_t c = 0; c < own; ++c)
+        std::memcpy(
+            packed.data() + static_cast<std::size_t>((k * window + p) * channels + c) * sizeof(T),
+            values + (k * own + c) * window + p, sizeof(T));
+  return packed;
+}
+
 /// [K, C, …] as [K, …, C] with C padded to `channels`.
 std::vector<std::byte> pack_channels_last(const Tensor& weight, DType dtype,
                                           std::int64_t channels) {
-  const std::vector<float> values = floats(weight);
-  const std::int64_t filters = weight.shape()[0];
-  const std::int64_t own = weight.shape()[1];
-  const std::int64_t window = static_cast<std::int64_t>(values.size()) / (filters * own);
-  std::vector<float> packed(static_cast<std::size_t>(filters * window * channels), 0.0F);
-  for (std::int64_t k = 0; k < filters; ++k)
-    for (std::int64_t c = 0; c < own; ++c)
-      for (std::int64_t p = 0; p < window; ++p)
-        packed[static_cast<std::size_t>((k * window + p) * channels + c)] =
-            values[static_cast<std::size_t>((k * own + c) * window + p)];
-  return bytes_as(dtype, packed);
+  const std::vector<std::byte> bytes = bytes_as(dtype, weight);
+  if (size_of(dtype) == 2)
+    return move_channels_last(reinterpret_cast<const std::uint16_t*>(bytes.data()), weight.shape(),
+                              channels);
+  return move_channels_last(reinterpret_cast<const float*>(bytes.data()), weight.shape(), channels);
 }
 
 /// The weight of a folded convolution: tap (h, w) goes to the channels of its place in the fold.
@@ -269,12 +280,12 @@ class ConvKernel final : public Kernel {
           if (plan_.fold == 2)
             return pack_folded(w, conv, windows.pads_begin[0] % 2 != 0,
                                windows.pads_begin[1] % 2 != 0);
-          return is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, floats(w));
+          return is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, w);
         });
     if (has_bias(call)) {
       const DType type = is_fused ? dtype : DType::kF32;
       bias_ = services.upload_packed(*call.constant(2), to_string(type),
-                                     [&](const Tensor& b) { return bytes_as(type, floats(b)); });
+                                     [&](const Tensor& b) { return bytes_as(type, b); });
     }
     if (!is_fused && plan_.rest) rest_.emplace(services, *plan_.rest);
     if (plan_.pads_channels) {

@@ -107,7 +107,7 @@ class FewRowsKernel final : public Kernel {
     const Tensor& weight = *call.constant(product.b);
     if (product.product.trans_b) {
       weight_ = services.upload_packed(weight, "blas " + type,
-                                       [&](const Tensor& w) { return bytes_as(dtype, floats(w)); });
+                                       [&](const Tensor& w) { return bytes_as(dtype, w); });
     } else {
       weight_ = services.upload_packed(weight, "transposed " + type, [&](const Tensor& w) {
         return pack_transposed(w, product.product);

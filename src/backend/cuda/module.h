@@ -41,6 +41,10 @@ struct Grid {
   unsigned z = 1;
 };
 
+/// Lets a kernel be launched with up to `bytes` of shared memory, if that is more than 48 KiB.
+/// Error{kUnsupported} when the device has less.
+void allow_shared_bytes(const Context& context, CUkernel kernel, std::size_t bytes);
+
 /// Launches with raw argument pointers.
 void launch_kernel(CUstream stream, CUkernel kernel, Grid grid, Grid block, unsigned shared_bytes,
                    void** arguments);

@@ -34,6 +34,11 @@ std::vector<std::byte> bytes_as(DType dtype, const std::vector<float>& values) {
   return bytes;
 }
 
+std::vector<std::byte> bytes_as(DType dtype, const Tensor& tensor) {
+  if (tensor.dtype() != dtype) return bytes_as(dtype, floats(tensor));
+  return {tensor.bytes(), tensor.bytes() + tensor.size_bytes()};
+}
+
 std::vector<std::byte> pack_f32(const Tensor& tensor) { return bytes_of(floats(tensor)); }
 
 }  // namespace gacer::cuda
