@@ -76,6 +76,18 @@ __device__ inline float activate(int code, float x, float alpha, float beta) {
   }
 }
 
+/// The same with the common activations in place and the others by a call: a kernel that applies
+/// one to many registers would otherwise outgrow the instruction cache.
+__device__ __noinline__ float activate_by_call(int code, float x, float alpha, float beta) {
+  return activate(code, x, alpha, beta);
+}
+__device__ inline float activate_many(int code, float x, float alpha, float beta) {
+  if (code == kIdentity) return x;
+  if (code == kRelu) return fmaxf(x, 0.0f);
+  if (code == kHardSwish) return x * fmaxf(0.0f, fminf(1.0f, x * (1.0f / 6.0f) + 0.5f));
+  return activate_by_call(code, x, alpha, beta);
+}
+
 struct Sum {
   static __device__ float start() { return 0.0f; }
   static __device__ float merge(float a, float b) { return a + b; }

@@ -73,7 +73,7 @@ __device__ void depthwise(T* y, const T* x, const float* weight, const float* bi
       if (ow0 + t >= a.out_w) break;
       Pack<T, V> result;
       for (int v = 0; v < V; ++v)
-        result.at[v] = from_float<T>(activate(a.activation, acc[t][v], a.alpha, a.beta));
+        result.at[v] = from_float<T>(activate_many(a.activation, acc[t][v], a.alpha, a.beta));
       *reinterpret_cast<Pack<T, V>*>(y + rest * a.y_n + c + oh * a.y_h + (ow0 + t) * a.y_w) =
           result;
     }

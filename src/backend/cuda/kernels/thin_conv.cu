@@ -1,7 +1,7 @@
-// Convolutions of a few input channels (a network's first) by tensor cores. The window's taps of all
-// channels are one axis of the product, so that nothing is spent on channels that are padding: a
-// block brings its part of the image into shared memory and each thread gathers its operands there.
-// Weights come packed in the order in which the threads take them (see thin_conv.cpp).
+// Convolutions of a few input channels (a network's first) by tensor cores. The window's taps of
+// all channels are one axis of the product, so that nothing is spent on channels that are padding:
+// a block brings its part of the image into shared memory and each thread gathers its operands
+// there. Weights come packed in the order in which the threads take them (see thin_conv.cpp).
 
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/thin_conv.h"
@@ -48,8 +48,19 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
   const int oh0 = blockIdx.x / tiles_w % tiles_h * rows;
   const long long image = blockIdx.x / tiles_w / tiles_h;
 
-  const uint2* const from = weights + static_cast<long long>(blockIdx.y) * weight_packs;
-  for (int i = threadIdx.x; i < weight_packs; i += blockDim.x) own_weights[i] = from[i];
+  // Loads first, stores after: a load that waits for the store before it costs the whole latency.
+  const uint4* const from = reinterpret_cast<const uint4*>(weights) +
+                            static_cast<long long>(blockIdx.y) * (weight_packs / 2);
+  constexpr int kWeightBatch = 5;
+  for (int base = threadIdx.x; base < weight_packs / 2; base += kWeightBatch * blockDim.x) {
+    uint4 packs[kWeightBatch];
+#pragma unroll
+    for (int u = 0; u < kWeightBatch; ++u)
+      if (const int i = base + u * blockDim.x; i < weight_packs / 2) packs[u] = __ldg(from + i);
+#pragma unroll
+    for (int u = 0; u < kWeightBatch; ++u)
+      if (const int i = base + u * blockDim.x; i < weight_packs / 2) shared[i] = packs[u];
+  }
   for (int i = threadIdx.x; i < a.k_steps * 16; i += blockDim.x) {
     const int s = i % a.kernel_w;
     const int r = i / a.kernel_w % a.kernel_h;
@@ -59,12 +70,31 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
   const int h0 = oh0 * a.stride_h - a.pad_h;
   const int w0 = ow0 * a.stride_w - a.pad_w;
   const unsigned short* const pixels = reinterpret_cast<const unsigned short*>(x) + image * a.x_n;
-  for (int i = threadIdx.x; i < a.channels * a.patch_h * a.patch_w; i += blockDim.x) {
-    const int w = w0 + i % a.patch_w;
-    const int h = h0 + i / a.patch_w % a.patch_h;
-    const int c = i / a.patch_w / a.patch_h;
-    const bool is_inside = h >= 0 && h < a.in_h && w >= 0 && w < a.in_w;
-    patch[i] = is_inside ? pixels[c * a.x_c + h * a.x_h + w * a.x_w] : 0;
+  // A warp takes a few rows of the patch at once.
+  constexpr int kRowBatch = 8;
+  const int patch_rows = a.channels * a.patch_h;
+  for (int base = threadIdx.x / 32; base < patch_rows; base += kRowBatch * rows) {
+    const unsigned short* line_from[kRowBatch];
+#pragma unroll
+    for (int u = 0; u < kRowBatch; ++u) {
+      const int line = base + u * rows;
+      const int c = line / a.patch_h;
+      const int h = h0 + line % a.patch_h;
+      line_from[u] =
+          line < patch_rows && h >= 0 && h < a.in_h ? pixels + c * a.x_c + h * a.x_h : nullptr;
+    }
+    for (int column = threadIdx.x % 32; column < a.patch_w; column += 32) {
+      const int w = w0 + column;
+      const bool is_inside = w >= 0 && w < a.in_w;
+      unsigned short values[kRowBatch];
+#pragma unroll
+      for (int u = 0; u < kRowBatch; ++u)
+        values[u] = is_inside && line_from[u] != nullptr ? __ldg(line_from[u] + w * a.x_w) : 0;
+#pragma unroll
+      for (int u = 0; u < kRowBatch; ++u)
+        if (const int line = base + u * rows; line < patch_rows)
+          patch[line * a.patch_w + column] = values[u];
+    }
   }
   __syncthreads();
 
@@ -72,8 +102,7 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
   const int row = threadIdx.x / 32;
   const int pixel = lane / 4;
   const int pair = lane % 4 * 2;
-  const unsigned short* const line =
-      patch + row * a.stride_h * a.patch_w + pixel * a.stride_w;
+  const unsigned short* const line = patch + row * a.stride_h * a.patch_w + pixel * a.stride_w;
   float sums[2][kTiles][4] = {};
   for (int step = 0; step < a.k_steps; ++step) {
     int tap[4];
@@ -113,7 +142,7 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
       for (int i = 0; i < kRun; ++i) {
         const float sum = sums[part / 2][group * kGroup + i / 2][part % 2 * 2 + i % 2];
         const float value = bias != nullptr ? sum + bias[channel + i] : sum;
-        run.at[i] = from_float<T>(activate(a.activation, value, a.alpha, a.beta));
+        run.at[i] = from_float<T>(activate_many(a.activation, value, a.alpha, a.beta));
       }
       *reinterpret_cast<Pack<T, kRun>*>(to + channel) = run;
     }
@@ -122,10 +151,10 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
 
 }  // namespace
 
-#define MAKE_ONE(suffix, T, tiles)                                                           \
-  extern "C" __global__ void thin_conv_t##tiles##_##suffix(                                  \
-      T* y, const T* x, const uint2* weights, const float* bias, ThinConvArgs a) {           \
-    thin_conv<T, tiles>(y, x, weights, bias, a);                                             \
+#define MAKE_ONE(suffix, T, tiles)                                                                 \
+  extern "C" __global__ void thin_conv_t##tiles##_##suffix(T* y, const T* x, const uint2* weights, \
+                                                           const float* bias, ThinConvArgs a) {    \
+    thin_conv<T, tiles>(y, x, weights, bias, a);                                                   \
   }
 #define MAKE(suffix, T)  \
   MAKE_ONE(suffix, T, 2) \
