@@ -79,7 +79,7 @@ def main():
     feeds = [make_feed(session, batch, sizes) for session, (_, batch, sizes) in zip(sessions, models)]
     times = []
     end = None
-    while end is None or time.perf_counter() < end or len(times) < 3:
+    while end is None or time.perf_counter() < end or len(times) < 2:
         begin = time.perf_counter()
         if mode.startswith("sequential"):
             for session, feed in zip(sessions, feeds):

@@ -1,6 +1,7 @@
 #include "ops/data_movement.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "base/vector_math.h"
@@ -44,12 +45,17 @@ bool has_runs(const StridedCopy& copy) {
   return !copy.dims.empty() && copy.from_strides.back() == 1 && copy.to_strides.back() == 1;
 }
 
-/// Makes short runs of 2, 4, 8 or 16 bytes one element, where every stride allows it.
+bool is_aligned(const std::byte* address, std::size_t bytes) {
+  return reinterpret_cast<std::uintptr_t>(address) % std::min(bytes, alignof(std::uint64_t)) == 0;
+}
+
+/// Makes short runs of 2, 4, 8 or 16 bytes one element, where every stride and both ends allow it.
 void widen_elements(StridedCopy& copy) {
   if (!has_runs(copy) || copy.dims.size() < 2) return;
   const std::int64_t run = copy.dims.back();
   const std::size_t bytes = static_cast<std::size_t>(run) * copy.element_bytes;
   if (bytes != 2 && bytes != 4 && bytes != 8 && bytes != 16) return;
+  if (!is_aligned(copy.from, bytes) || !is_aligned(copy.to, bytes)) return;
   for (std::size_t i = 0; i + 1 < copy.dims.size(); ++i)
     if (copy.from_strides[i] % run != 0 || copy.to_strides[i] % run != 0) return;
   copy.dims.pop_back();

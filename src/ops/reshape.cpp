@@ -27,8 +27,8 @@ std::vector<OutputType> infer_reshape(const InferContext& context) {
       open = i;
     } else if (dims[i] < 0) {
       fail(ErrorKind::kModel, "Reshape: bad size in {}", asked);
-    } else {
-      known *= dims[i];
+    } else if (__builtin_mul_overflow(known, dims[i], &known)) {
+      fail(ErrorKind::kModel, "Reshape: {} has more elements than can be counted", asked);
     }
   }
   const std::int64_t total = from.num_elements();

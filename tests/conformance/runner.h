@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,8 @@ struct Case {
   float low = -1;
   float high = 1;
 };
+/// Test names show the case's own.
+inline void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 
 /// Small helper to state cases: values, then one node.
 class CaseBuilder {

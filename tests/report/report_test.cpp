@@ -58,7 +58,7 @@ TEST(ReportJson, HasTheDocumentedKeysInOrder) {
   EXPECT_EQ(keys_of(report["policies"][0]),
             (std::vector<std::string>{"name", "round_ms", "tenants", "utilization", "residue",
                                       "outputs_match", "max_rel_error", "launches", "chunks",
-                                      "budgets", "sync_points"}));
+                                      "budgets", "sync_points", "search_s", "notes"}));
   EXPECT_EQ(keys_of(report["policies"][0]["round_ms"]),
             (std::vector<std::string>{"min", "median", "p95", "n"}));
   EXPECT_EQ(keys_of(report["policies"][0]["tenants"][0]),
