@@ -41,6 +41,7 @@ def read_cell(path):
            "warm_start_s": cell["warm_start_s"],
            "assemble_ms": max(c["assemble_ms"] for c in cell["costs"]),
            "launch_us": max(c["launch_us"] for c in cell["costs"]),
+           "chosen_launch_us": cell["costs"][0]["launch_us"],  # the chosen plan is loaded first
            "candidates_per_s": candidates_per_s(cell["report"])}
     row["compiled_over_chosen"] = row["compiled_ms"] / row["chosen_ms"]
     row["eager_over_chosen"] = row["eager_ms"] / row["chosen_ms"]
@@ -93,6 +94,7 @@ def summarize(singles, mixes):
         "warm_start_s_max": best([m["warm_start_s"] for m in mixes.values()], max),
         "memory_vs_compile_max": best(
             [s["memory_over_compiled"] for s in singles.values()], max),
+        "chosen_host_launch_us_max": best([c["chosen_launch_us"] for c in every.values()], max),
         "gacer_over_streams_geomean": geomean(
             [m["streams_over_gacer"] for m in mixes.values()]),
         "peer_mix_gacer_speedup_geomean": geomean(
