@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 
@@ -11,6 +12,29 @@ namespace {
 
 /// A smaller share of the simple plan's time is not worth another plan.
 constexpr double kWorthwhile = 0.005;
+/// Standard errors that a gain must be away from nothing: about one false alarm in 200 tests.
+constexpr double kErrors = 2.8;
+
+/// How much the differences lie above zero.
+struct Shift {
+  double estimate = 0;  ///< Hodges and Lehmann's: the median of all pairs' means
+  double lowest = 0;    ///< the lower end of its confidence interval; -infinity: too few to tell
+};
+
+/// After Wilcoxon's signed ranks, which a few rounds with bad luck do not impress.
+Shift estimate_shift(const std::vector<double>& differences) {
+  const auto n = static_cast<double>(differences.size());
+  std::vector<double> means;
+  for (std::size_t i = 0; i < differences.size(); ++i)
+    for (std::size_t j = 0; j <= i; ++j) means.push_back((differences[i] + differences[j]) / 2);
+  std::sort(means.begin(), means.end());
+  const double rank = n * (n + 1) / 4 - kErrors * std::sqrt(n * (n + 1) * (2 * n + 1) / 24);
+  Shift shift;
+  shift.estimate = median(means);
+  shift.lowest = rank < 1 ? -std::numeric_limits<double>::infinity()
+                          : means[static_cast<std::size_t>(rank) - 1];
+  return shift;
+}
 
 }  // namespace
 
@@ -61,18 +85,12 @@ GuardResult judge(std::span<const double> simple, std::span<const double> regula
   std::vector<double> gains;
   for (std::size_t i = 0; i < simple.size(); ++i) gains.push_back(simple[i] - regulated[i]);
   GuardResult result;
+  result.rounds = static_cast<int>(gains.size());
   result.simple_ms = median({simple.begin(), simple.end()});
   result.regulated_ms = median({regulated.begin(), regulated.end()});
-  result.gain_ms = median(gains);
-  std::vector<double> deviations;
-  for (const double gain : gains) deviations.push_back(std::abs(gain - result.gain_ms));
-  // 1.4826 MAD estimates the deviation, 1.2533/sqrt(n) of it is the median's standard error.
-  const double error =
-      1.4826 * median(deviations) * 1.2533 / std::sqrt(static_cast<double>(gains.size()));
-  result.rounds = static_cast<int>(gains.size());
-  // Few rounds tell their own deviation badly.
-  const double errors = 3 * (1 + 8.0 / result.rounds);
-  result.noise_ms = std::max(errors * error, kWorthwhile * result.simple_ms);
+  const Shift shift = estimate_shift(gains);
+  result.gain_ms = shift.estimate;
+  result.noise_ms = std::max(shift.estimate - shift.lowest, kWorthwhile * result.simple_ms);
   result.regulated_won = result.gain_ms > result.noise_ms;
   return result;
 }
@@ -84,10 +102,11 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
   const auto deadline = std::chrono::steady_clock::now() + time;
   while (!result.regulated_won && result.gain_ms > kWorthwhile * result.simple_ms &&
          std::chrono::steady_clock::now() < deadline) {
-    for (int order = 0; order < 2; ++order) {
-      if (order == 0) simple_ms.push_back(simple());
+    const int more = std::max(2, result.rounds / 4);
+    for (int round = 0; round < more; ++round) {
+      if (round % 2 == 0) simple_ms.push_back(simple());
       regulated_ms.push_back(regulated());
-      if (order == 1) simple_ms.push_back(simple());
+      if (round % 2 == 1) simple_ms.push_back(simple());
     }
     result = judge(simple_ms, regulated_ms);
   }

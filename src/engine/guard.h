@@ -28,16 +28,16 @@ struct GuardResult {
   bool regulated_won = false;
   double simple_ms = 0;     ///< medians
   double regulated_ms = 0;  ///< medians
-  double gain_ms = 0;       ///< median of the paired differences simple - regulated
+  double gain_ms = 0;       ///< typical difference simple - regulated of the same round
   double noise_ms = 0;      ///< what the gain must exceed
   int rounds = 0;           ///< that were judged
   std::string to_string() const;
 };
 
-/// Judges times of the same rounds (interleaved, hence paired). The regulated plan wins if the
-/// median of the paired differences exceeds three standard errors of that median (from its median
-/// absolute deviation; more than three when rounds are few) and half a percent of the simple plan's
-/// time.
+/// Judges times of the same rounds (interleaved, hence paired): the regulated plan wins if the
+/// lower end of the confidence interval of what it gains (Hodges and Lehmann's estimate, 2.8
+/// standard errors) is above zero and the gain above half a percent of the simple plan's time. Less
+/// than 11 rounds never suffice.
 GuardResult judge(std::span<const double> simple, std::span<const double> regulated);
 
 /// judge(), and while the gain is worth having but within the noise, more rounds of the two in

@@ -51,6 +51,23 @@ TEST(Guard, ADriftThatBothFeelDoesNotHideAWin) {
   EXPECT_TRUE(judge(simple, regulated).regulated_won);
 }
 
+TEST(Guard, BurstsOfForeignLoadHideNoClearWin) {
+  FakeDevice device;
+  std::vector<double> simple = device.times(10, 0.5, 21);
+  std::vector<double> regulated = device.times(9, 0.5, 21);
+  for (int i = 0; i < 21; i += 7) {
+    simple[static_cast<std::size_t>(i)] *= 2;
+    regulated[static_cast<std::size_t>((i + 2) % 21)] *= 2;
+  }
+  const GuardResult result = judge(simple, regulated);
+  EXPECT_TRUE(result.regulated_won) << result.to_string();
+}
+
+TEST(Guard, FewRoundsNeverSuffice) {
+  EXPECT_FALSE(judge(std::vector<double>(10, 2.0), std::vector<double>(10, 1.0)).regulated_won);
+  EXPECT_TRUE(judge(std::vector<double>(11, 2.0), std::vector<double>(11, 1.0)).regulated_won);
+}
+
 TEST(Guard, OneHugeRoundDecidesNothing) {
   std::vector<double> simple(15, 10.0);
   std::vector<double> regulated(15, 10.0);
@@ -59,8 +76,8 @@ TEST(Guard, OneHugeRoundDecidesNothing) {
 }
 
 TEST(Guard, GainsBelowHalfAPercentDoNotCount) {
-  EXPECT_FALSE(judge(std::vector<double>(9, 10.0), std::vector<double>(9, 9.96)).regulated_won);
-  EXPECT_TRUE(judge(std::vector<double>(9, 10.0), std::vector<double>(9, 9.9)).regulated_won);
+  EXPECT_FALSE(judge(std::vector<double>(12, 10.0), std::vector<double>(12, 9.96)).regulated_won);
+  EXPECT_TRUE(judge(std::vector<double>(12, 10.0), std::vector<double>(12, 9.9)).regulated_won);
 }
 
 /// Settles a fake device's plans of 1 and 1 - gain milliseconds with much noise, from few rounds.
@@ -92,8 +109,8 @@ TEST(Guard, SettlingEndsAtOnceWhenThereIsNoGain) {
                                   std::vector<double>(7, 1.1), std::chrono::seconds(10));
   EXPECT_FALSE(loss.regulated_won);
   EXPECT_EQ(loss.rounds, 7);
-  const GuardResult win = settle(never, never, std::vector<double>(7, 1.0),
-                                 std::vector<double>(7, 0.9), std::chrono::seconds(10));
+  const GuardResult win = settle(never, never, std::vector<double>(12, 1.0),
+                                 std::vector<double>(12, 0.9), std::chrono::seconds(10));
   EXPECT_TRUE(win.regulated_won);
 }
 
