@@ -1,7 +1,7 @@
 // Products with few rows: every weight is read once, at the speed of memory. The weights are the
-// tall operand of the tensor cores' product and the few rows the narrow one, so that eight rows fill
-// a tile. The order of k inside a chunk is free as long as both operands agree: each thread takes
-// eight neighbours, which is one wide load and feeds two products, without shared memory.
+// tall operand of the tensor cores' product and the few rows the narrow one, so that eight rows
+// fill a tile. The order of k inside a chunk is free as long as both operands agree: each thread
+// takes eight neighbours, which is one wide load and feeds two products, without shared memory.
 
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/few_rows.h"
@@ -114,18 +114,18 @@ __device__ void few_rows(T* y, const T* x, const T* w, const T* c, const T* bias
 
 }  // namespace
 
-#define MAKE_ONE(suffix, T, tiles, groups)                                                     \
-  extern "C" __global__ void few_rows_t##tiles##g##groups##_##suffix(                          \
-      T* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) {                \
-    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                                           \
+#define MAKE_ONE(suffix, T, tiles, groups)                                      \
+  extern "C" __global__ void few_rows_t##tiles##g##groups##_##suffix(           \
+      T* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) { \
+    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                            \
   }
-#define MAKE(suffix, T)           \
-  MAKE_ONE(suffix, T, 1, 1)       \
-  MAKE_ONE(suffix, T, 1, 2)       \
-  MAKE_ONE(suffix, T, 1, 4)       \
-  MAKE_ONE(suffix, T, 1, 8)       \
-  MAKE_ONE(suffix, T, 2, 1)       \
-  MAKE_ONE(suffix, T, 2, 2)       \
+#define MAKE(suffix, T)     \
+  MAKE_ONE(suffix, T, 1, 1) \
+  MAKE_ONE(suffix, T, 1, 2) \
+  MAKE_ONE(suffix, T, 1, 4) \
+  MAKE_ONE(suffix, T, 1, 8) \
+  MAKE_ONE(suffix, T, 2, 1) \
+  MAKE_ONE(suffix, T, 2, 2) \
   MAKE_ONE(suffix, T, 2, 4)
 MAKE(f16, __half)
 MAKE(bf16, __nv_bfloat16)

@@ -7,8 +7,8 @@ namespace gacer::cuda {
 struct ThinConvArgs {
   int channels, in_h, in_w, out_h, out_w;
   int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-  int k;        ///< channels * kernel_h * kernel_w
-  int k_steps;  ///< of 16
+  int k;                 ///< channels * kernel_h * kernel_w
+  int k_steps;           ///< of 16
   int patch_h, patch_w;  ///< of the input that a block reads
   long long x_n, x_c, x_h, x_w, y_n, y_h, y_w;
   int activation;
