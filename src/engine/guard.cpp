@@ -12,6 +12,8 @@ namespace {
 
 /// A smaller share of the simple plan's time is not worth another plan.
 constexpr double kWorthwhile = 0.005;
+/// However long they are, so many rounds are run before a gain is given up.
+constexpr int kEnoughRounds = 15;
 /// Standard errors that a gain must be away from nothing: about one false alarm in 200 tests.
 constexpr double kErrors = 2.8;
 
@@ -101,7 +103,7 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
   GuardResult result = judge(simple_ms, regulated_ms);
   const auto deadline = std::chrono::steady_clock::now() + time;
   while (!result.regulated_won && result.gain_ms > kWorthwhile * result.simple_ms &&
-         std::chrono::steady_clock::now() < deadline) {
+         (result.rounds < kEnoughRounds || std::chrono::steady_clock::now() < deadline)) {
     const int more = std::max(2, result.rounds / 4);
     for (int round = 0; round < more; ++round) {
       if (round % 2 == 0) simple_ms.push_back(simple());

@@ -14,7 +14,10 @@
 namespace gacer {
 namespace {
 
+/// Rounds with timelines: fewer where they are long.
 constexpr int kTracedRounds = 7;
+constexpr int kFewTracedRounds = 3;
+constexpr double kLongRoundMs = 200;
 
 /// One contender on its way through checking and measuring.
 struct Entry {
@@ -159,7 +162,8 @@ void time_entries(EngineCore& core, std::vector<Entry>& entries, const MeasureOp
   interleaved.time = options.time;
   const auto times = interleave(contenders, interleaved);
   for (std::size_t i = 0; i < entries.size(); ++i) entries[i].times = times[i];
-  for (int round = 0; round < kTracedRounds; ++round) {
+  const bool is_long = !entries.empty() && median(entries[0].times) > kLongRoundMs;
+  for (int round = 0; round < (is_long ? kFewTracedRounds : kTracedRounds); ++round) {
     core.check_cancelled("measuring");
     for (Entry& entry : entries) entry.traces.push_back(entry.compiled->run_traced());
   }

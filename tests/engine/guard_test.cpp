@@ -53,11 +53,11 @@ TEST(Guard, ADriftThatBothFeelDoesNotHideAWin) {
 
 TEST(Guard, BurstsOfForeignLoadHideNoClearWin) {
   FakeDevice device;
-  std::vector<double> simple = device.times(10, 0.5, 21);
-  std::vector<double> regulated = device.times(9, 0.5, 21);
-  for (int i = 0; i < 21; i += 7) {
+  std::vector<double> simple = device.times(10, 0.5, 31);
+  std::vector<double> regulated = device.times(9, 0.5, 31);
+  for (int i = 0; i < 31; i += 16) {
     simple[static_cast<std::size_t>(i)] *= 2;
-    regulated[static_cast<std::size_t>((i + 2) % 21)] *= 2;
+    regulated[static_cast<std::size_t>(i + 2) % 31] *= 2;
   }
   const GuardResult result = judge(simple, regulated);
   EXPECT_TRUE(result.regulated_won) << result.to_string();
@@ -112,6 +112,13 @@ TEST(Guard, SettlingEndsAtOnceWhenThereIsNoGain) {
   const GuardResult win = settle(never, never, std::vector<double>(12, 1.0),
                                  std::vector<double>(12, 0.9), std::chrono::seconds(10));
   EXPECT_TRUE(win.regulated_won);
+}
+
+TEST(Guard, SettlingTakesEnoughRoundsHoweverLongTheyAre) {
+  const GuardResult result =
+      settle([] { return 2.0; }, [] { return 1.0; }, std::vector<double>(3, 2.0),
+             std::vector<double>(3, 1.0), std::chrono::milliseconds(0));
+  EXPECT_TRUE(result.regulated_won) << result.to_string();
 }
 
 TEST(Guard, SettlingLosesWhatIsSlower) {
