@@ -19,7 +19,7 @@ CPU_MIXES = "ABCDE"
 CPU_BATCHES = (1, 8)
 TURNS = 7
 TURN_SECONDS = 1.0
-MIX_TURNS = 5
+MIX_TURNS = 4
 ORT_MODES = ("sequential-spin", "threads", "threads1")
 
 

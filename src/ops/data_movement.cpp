@@ -336,6 +336,23 @@ AxisView view_along(const Shape& shape, int axis) {
           .inner = product(shape, axis + 1, shape.rank())};
 }
 
+namespace {
+
+/// How well an axis of a Reshape's result fits as the batch's, when several do (a batch of 1).
+int fitness(const SplitContext& context, const BatchAxis& in, const BatchAxis& candidate) {
+  const Node& node = context.node;
+  const auto place = static_cast<std::size_t>(candidate.axis);
+  if (node.op == "Reshape" && context.graph.is_constant(node.inputs[1])) {
+    const Tensor& target = *context.graph.value(node.inputs[1]).constant;
+    const std::int64_t asked = target.data<std::int64_t>()[place];
+    if (asked == 0 && candidate.axis == in.axis) return 3;  // the same axis, whatever its size
+    if (asked == -1) return 2;                              // what is left, whatever its size
+  }
+  return candidate.factor == in.factor ? 1 : 0;
+}
+
+}  // namespace
+
 SplitResult split_reshape(const SplitContext& context) {
   if (auto only = only_batched(context, {0}); !only) return Refusal{only.reason()};
   const BatchAxis in = *context.inputs[0];
@@ -348,9 +365,7 @@ SplitResult split_reshape(const SplitContext& context) {
   for (int axis = 0; axis < to.rank(); ++axis) {
     if (product(to, 0, axis) != before || to[axis] == 0 || to[axis] % batch != 0) continue;
     const BatchAxis candidate{axis, to[axis] / batch};
-    // With a batch of 1 several axes fit: the one of the same factor is meant.
-    if (!found || candidate.factor == in.factor) found = candidate;
-    if (candidate.factor == in.factor) break;
+    if (!found || fitness(context, in, candidate) > fitness(context, in, *found)) found = candidate;
   }
   if (!found) {
     return refuse("the batch on axis {} of {} (x{}) is not one axis of {}", in.axis,

@@ -81,6 +81,19 @@ TEST(Reshape, FollowsTheBatchThroughAnyGrouping) {
   expect_axis(Shape{6, 4, 5}, {1, 1}, {2, 3, 4, 5}, {2, 1});
 }
 
+TEST(Reshape, FollowsABatchOfOneToTheAxisThatIsLeftOpen) {
+  const auto expect_axis = [](Shape from, BatchAxis in, Ints target, BatchAxis out) {
+    expect_split_is_whole(
+        "Reshape",
+        {batched(iota(std::move(from)), in.axis, in.factor), constant(ints(std::move(target)))}, {},
+        1, out);
+  };
+  expect_axis(Shape{6, 5}, {0, 6}, {-1, 6, 5}, {0, 1});
+  expect_axis(Shape{1, 6, 5}, {0, 1}, {0, -1}, {0, 1});
+  expect_axis(Shape{1, 6, 5}, {0, 1}, {-1, 5}, {0, 6});
+  expect_axis(Shape{1, 6, 5}, {0, 1}, {1, 30}, {0, 1});
+}
+
 TEST(Reshape, RefusesWhenItemsDoNotStayTogether) {
   const auto refused = [](Shape from, int axis, Ints target) {
     expect_refused("Reshape",

@@ -1,6 +1,6 @@
 #include "backend/cpu/onednn/onednn_kernel.h"
 
-#include <map>
+#include <set>
 
 #include <fmt/core.h>
 #include <oneapi/dnnl/dnnl_debug.h>
@@ -199,16 +199,16 @@ Result<void> OnednnImpl::for_each_implementation(const KernelCall& call, int thr
       reason = "oneDNN has no implementation for these operands";
       continue;
     }
-    std::map<std::string, int> seen;
+    std::set<std::string> seen;
     do {
       const std::string name = desc.impl_info_str();
-      const int count = seen[name]++;
+      // Which further ones have a name that was there differs between processes.
+      if (!seen.insert(name).second) continue;
       if (!takes_reference() && is_reference(name)) {
         reason = "oneDNN has only its reference implementation";
         continue;
       }
       std::string detail = name;
-      if (count > 0) detail += fmt::format("#{}", count + 1);
       if (!option.empty()) detail += fmt::format("+{}", option);
       if (visit(detail, desc)) return {};
     } while (next_implementation(desc));
