@@ -183,6 +183,9 @@ def write_summary():
         lines += ["", "## Models alone", "",
                   f"Fastest round of {TURNS} turns in fresh processes, in turn with ONNX Runtime; peak resident memory of the process.", ""]  # fmt: skip
         lines += single_rows(singles)
+    wanted = [f"mix-{mix}-b{batch}" for mix in CPU_MIXES for batch in CPU_BATCHES] + [f"single-{cell[0]}" for cell in single_models()]
+    missing = [name for name in wanted if not (RESULTS / f"{name}.json").exists()]
+    lines += ["", f"Not measured yet: {', '.join(missing) or 'none'}."]
     (RESULTS / "README.md").write_text("\n".join(lines) + "\n")
 
 
