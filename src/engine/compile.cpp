@@ -115,13 +115,12 @@ std::shared_ptr<const Kernel> Compiler::kernel_of(const Problem& problem, const 
   const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(step.tenant)];
   const auto range = tenant.chunk_range(step.node, step.chunk);
   // Chunks of one size are the same work on other addresses.
-  std::shared_ptr<const Kernel>& kernel =
-      kernels_[{tenant.model.key, step.node, range ? step.chunk.size() : 0, step.variant}];
+  const KernelKey key{tenant.model.key, step.node, range ? step.chunk.size() : 0, step.variant};
+  std::shared_ptr<const Kernel>& kernel = kernels_[key];
   if (kernel) return kernel;
   try {
     const KernelCall call = make_call(tenant.graph(), step.node, tenant.precision, range);
-    const int width = step.budget.size(device_.info().num_groups);
-    const Result<const KernelImpl*> impl = find_variant(device_, call, step.variant, width);
+    const Result<const KernelImpl*> impl = impl_of(key, step, call);
     if (!impl)
       fail(ErrorKind::kPlan, "{}; the plan was made for other libraries or another device",
            impl.reason());
@@ -133,32 +132,40 @@ std::shared_ptr<const Kernel> Compiler::kernel_of(const Problem& problem, const 
   return kernel;
 }
 
+Result<const KernelImpl*> Compiler::impl_of(const KernelKey& key, const Step& step,
+                                            const KernelCall& call) {
+  if (const auto known = impls_.find(key); known != impls_.end()) return known->second;
+  const int width = step.budget.size(device_.info().num_groups);
+  Result<const KernelImpl*> impl = find_variant(device_, call, step.variant, width);
+  if (impl) impls_.emplace(key, *impl);
+  return impl;
+}
+
 template <typename Visit>
-void Compiler::for_each_new(const Plan& plan, const Visit& visit) const {
+void Compiler::for_each_new(const Plan& plan, const Visit& visit) {
   for (int l = 0; l < static_cast<int>(plan.lanes.size()); ++l) {
     const auto& steps = plan.lanes[static_cast<std::size_t>(l)].steps;
     for (int s = 0; s < static_cast<int>(steps.size()); ++s) {
       const Step& step = steps[static_cast<std::size_t>(s)];
       const PlacedTenant& tenant = *tenants_[static_cast<std::size_t>(step.tenant)];
       const auto range = tenant.chunk_range(step.node, step.chunk);
-      if (kernels_.contains(
-              {tenant.model.key, step.node, range ? step.chunk.size() : 0, step.variant}))
-        continue;
+      const KernelKey key{tenant.model.key, step.node, range ? step.chunk.size() : 0, step.variant};
+      const auto made = kernels_.find(key);
+      if (made != kernels_.end() && made->second) continue;
       const KernelCall call = make_call(tenant.graph(), step.node, tenant.precision, range);
-      const int width = step.budget.size(device_.info().num_groups);
-      visit(step, StepRef{l, s}, call, find_variant(device_, call, step.variant, width));
+      visit(step, StepRef{l, s}, call, impl_of(key, step, call));
     }
   }
 }
 
-void Compiler::prepare_ahead(const Plan& plan) const {
+void Compiler::prepare_ahead(const Plan& plan) {
   for_each_new(plan, [](const Step& step, StepRef, const KernelCall& call, const auto& impl) {
     // A variant that nobody knows is refused when it is built.
     if (impl) (*impl)->prepare_ahead(call, {step.variant});
   });
 }
 
-std::vector<StepRef> Compiler::find_unknown(const Plan& plan) const {
+std::vector<StepRef> Compiler::find_unknown(const Plan& plan) {
   std::vector<StepRef> unknown;
   for_each_new(plan, [&](const Step&, StepRef ref, const KernelCall&, const auto& impl) {
     if (!impl) unknown.push_back(ref);

@@ -61,7 +61,7 @@ class Compiler {
   /// Error{kPlan} for a plan that is illegal here or names a variant that no kernel knows.
   std::unique_ptr<CompiledPlan> compile(const Problem& problem, const Plan& plan);
   /// Steps whose variant no kernel offers (any more).
-  std::vector<StepRef> find_unknown(const Plan& plan) const;
+  std::vector<StepRef> find_unknown(const Plan& plan);
   /// Drops what no compiled plan uses: packed weights can be as large as the weights.
   void trim();
 
@@ -73,9 +73,11 @@ class Compiler {
 
   /// Calls visit(step, ref, call, impl) for each step whose kernel is not made yet.
   template <typename Visit>
-  void for_each_new(const Plan& plan, const Visit& visit) const;
+  void for_each_new(const Plan& plan, const Visit& visit);
   /// Lets kernels begin to build, side by side, what the plan lacks.
-  void prepare_ahead(const Plan& plan) const;
+  void prepare_ahead(const Plan& plan);
+  /// find_variant(), asked once: listing a node's variants takes long.
+  Result<const KernelImpl*> impl_of(const KernelKey& key, const Step& step, const KernelCall& call);
   std::shared_ptr<const Kernel> kernel_of(const Problem& problem, const Step& step);
   std::shared_ptr<const Capture> capture_of(const Step& step,
                                             const std::shared_ptr<const Kernel>& kernel,
@@ -88,6 +90,7 @@ class Compiler {
   Device& device_;
   const std::vector<std::unique_ptr<PlacedTenant>>& tenants_;
   ConstantStore constants_;
+  std::map<KernelKey, const KernelImpl*> impls_;  ///< found so far
   std::map<KernelKey, std::shared_ptr<const Kernel>> kernels_;
   std::map<CaptureKey, std::shared_ptr<const Capture>> captures_;
   std::map<std::pair<int, int>, std::shared_ptr<Buffer>> workspaces_;  ///< by tenant and its lane

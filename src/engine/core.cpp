@@ -206,6 +206,7 @@ double EngineCore::profile() {
 }
 
 bool EngineCore::forget_stale_rows(const Plan& plan) {
+  if (device_->info().kind == "sim") return false;  // could not be measured anew
   const std::vector<StepRef> unknown = compiler_.find_unknown(plan);
   for (const StepRef ref : unknown) {
     const Step& step = plan.step(ref);
@@ -218,7 +219,7 @@ bool EngineCore::forget_stale_rows(const Plan& plan) {
     if (db_) db_->erase(problem_.device.profile_id(), node.signature, step.chunk.size());
   }
   if (!unknown.empty()) evaluator_.reset();
-  return !unknown.empty() && device_->info().kind != "sim";
+  return !unknown.empty();
 }
 
 Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {

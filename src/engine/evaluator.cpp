@@ -43,12 +43,12 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
     const double ms = compiled.run();
     spent += reference + ms;
     ratios.push_back(ms / reference);
-    if (round + 1 == kMinRounds && best_ratio_ > 0 &&
+    if (round + 1 == kMinRounds &&
         *std::min_element(ratios.begin(), ratios.end()) > kFarFromBest * best_ratio_)
       break;
   }
   const double ratio = median(ratios);
-  best_ratio_ = best_ratio_ == 0 ? ratio : std::min(best_ratio_, ratio);
+  best_ratio_ = std::min(best_ratio_, ratio);
   return reference_ms_ * ratio;
 }
 
@@ -76,7 +76,6 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
     for (int round = 0; round < num_rounds_; ++round) times.push_back(compiled->run());
     reference_ms_ = ms = median(times);
     reference_ = std::move(compiled);
-    best_ratio_ = 1;
   } else {
     ms = measure(*compiled);
   }

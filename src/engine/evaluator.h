@@ -42,7 +42,7 @@ class DeviceEvaluator final : public Evaluator {
   int num_measured_ = 0;
   std::unique_ptr<CompiledPlan> reference_;
   double reference_ms_ = 0;
-  double best_ratio_ = 0;  ///< of all plans, to the reference
+  double best_ratio_ = 1;  ///< of all plans, to the reference
   std::vector<Known> known_;
 };
 
