@@ -8,6 +8,12 @@ torchvision and onnx. Three phases, so that nothing disturbs what is timed: gace
 every cell; PyTorch loads and compiles every model; then, cell by cell, gacer's plans (a process
 that has loaded the saved plans with the profile's help alone) and PyTorch's peers take short turns,
 in alternating order, and the medians of all rounds are kept.
+
+Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
+widest search and frozen weights (models are tuned side by side, as all compiling here is, so that
+candidates are timed beside other models' work). --mps: mixes as one process a tenant under NVIDIA
+MPS, timed by the host's clock from a common start to the last process's end; what an empty round
+takes is kept beside it and not subtracted. What could not be measured is listed with the reason.
 """
 
 import argparse
@@ -22,12 +28,18 @@ import numpy
 import onnx
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "peers"))
+from mps import Mps, MpsUnavailable  # noqa: E402
+
 WORKER = HERE / "peers" / "torch_models.py"
 MIX_POLICIES = "sequential,streams,partition,gacer"
 SINGLE_POLICIES = "streams,gacer"
 SINGLE_PEERS = ["eager_sequential", "compiled_sequential"]
 MIX_PEERS = ["eager_sequential", "eager_streams", "compiled_sequential", "compiled_streams",
              "compiled_merged"]
+SINGLE_AUTOTUNED = ["autotuned_sequential"]
+MIX_AUTOTUNED = ["autotuned_sequential", "autotuned_merged"]
+WARM_ROUNDS = 3
 
 
 def say(text):
@@ -47,10 +59,10 @@ def run_checked(command, log):
 class Process:
     """A program that answers lines with lines."""
 
-    def __init__(self, command, log):
+    def __init__(self, command, log, env=None):
         self.log = open(log, "w")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.log, text=True)
+                                        stderr=self.log, text=True, env=env)
 
     def read(self):
         line = self.process.stdout.readline()
@@ -60,9 +72,12 @@ class Process:
             raise RuntimeError(f"{self.process.args[0]} ended: {tail}")
         return line
 
-    def ask(self, line):
+    def send(self, line):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+
+    def ask(self, line):
+        self.send(line)
         return self.read()
 
     def close(self):
@@ -81,6 +96,11 @@ class Bench:
         self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
         self.profile_s = {}
         self.failed = []
+        self.warm_s = {}      # of autotuned models, side by side
+        self.tuned = {}       # what loading them took
+        self.missing = {}     # autotuned models that there are not: the reason
+        self.mps = None
+        self.mps_missing = "not asked for"
 
     def models_of(self, cell):
         return self.mixes.get(cell, [cell])
@@ -138,26 +158,104 @@ class Bench:
         say(f"plan {name}: {seconds:.1f} s, {times}, chosen {report['chosen']}")
         return report
 
-    def start_peers(self, models):
-        # Side by side first: the compiler's work is cached on disk and needs many cores.
+    def warm(self, models, kind):
+        """Compiles models side by side; the reasons of those that fail."""
         begin = time.time()
         warming = []
         for model in models:
-            log = open(self.file(f"warm_{model}.log"), "w")
+            log = open(self.file(f"warm_{kind}_{model}.log"), "w")
             command = [sys.executable, str(WORKER), str(self.args.batch), "--warm", model,
-                       self.export(model)[0]]
+                       self.export(model)[0], kind]
             warming.append((model, subprocess.Popen(command, stdout=log, stderr=log)))
-        for model, process in warming:
-            if process.wait() != 0:
-                raise RuntimeError(open(self.file(f"warm_{model}.log")).read()[-2000:])
-        say(f"PyTorch compiled {len(models)} models side by side: {time.time() - begin:.1f} s")
-        self.worker = Process([sys.executable, str(WORKER), str(self.args.batch)],
-                              self.file("worker.log"))
+        failed = {}
+        while warming:
+            time.sleep(0.2)
+            for model, process in warming:
+                if process.poll() is None:
+                    continue
+                if process.returncode != 0:
+                    failed[model] = open(self.file(f"warm_{kind}_{model}.log")).read()[-2000:]
+                elif kind == "autotuned":
+                    self.warm_s[model] = time.time() - begin
+            warming = [(m, p) for m, p in warming if p.returncode is None]
+        say(f"PyTorch {kind} {len(models) - len(failed)} of {len(models)} models side by side: "
+            f"{time.time() - begin:.1f} s")
+        return failed
+
+    def start_worker(self, log, env=None):
+        """Its first line is about PyTorch and the device, the others answer requests."""
+        return Process([sys.executable, str(WORKER), str(self.args.batch)], self.file(log), env)
+
+    def start_peers(self, models):
+        # Side by side first: the compiler's work is cached on disk and needs many cores.
+        for reason in self.warm(models, "compiled").values():
+            raise RuntimeError(reason)
+        if self.args.max_autotune:
+            self.missing = self.warm(models, "autotuned")
+            for model, reason in self.missing.items():
+                say(f"not autotuned: {model}: {reason}")
+        self.worker = self.start_worker("worker.log")
         self.torch = json.loads(self.worker.read())
         self.loaded = {}
         for model in models:
             weights, x = self.export(model)
             self.loaded[model] = self.request(load=model, weights=weights, input=x)
+        for model in models if self.args.max_autotune else []:
+            if model in self.missing:
+                continue
+            weights, x = self.export(model)
+            self.tuned[model] = {**self.request(autotune=model, weights=weights, input=x),
+                                 "warm_s": self.warm_s[model]}
+            say(f"autotuned {model}: {self.warm_s[model]:.1f} s, loaded in "
+                f"{self.tuned[model]['compile_s']:.1f} s")
+        if self.args.mps and any(len(self.models_of(cell)) > 1 for cell in self.args.cells):
+            self.start_mps()
+
+    def start_mps(self):
+        try:
+            self.mps = Mps(self.start_worker)
+        except MpsUnavailable as error:
+            self.mps_missing = str(error)
+            say(f"no MPS: {error}")
+
+    def stop_mps(self, reason=None):
+        if self.mps is None:
+            return
+        mps, self.mps = self.mps, None
+        if reason is not None:
+            self.mps_missing = reason
+            say(f"no MPS any more: {reason}")
+        for complaint in mps.close():
+            say(f"MPS did not end as it should: {complaint}")
+
+    def mps_tenants(self, models):
+        """The processes of a mix under MPS; None when there is no MPS."""
+        if self.mps is None:
+            return None, None
+
+        def load(model):
+            weights, x = self.export(model)
+            return {"load": model, "weights": weights, "input": x}
+
+        try:
+            tenants, clients = self.mps.load(models, load)
+        except MpsUnavailable as error:
+            self.stop_mps(str(error))
+            return None, None
+        empty = self.mps_rounds(tenants, 200, is_empty=True)
+        if empty is None:
+            return None, None
+        return tenants, {"clients": clients, "processes": len(tenants),
+                         "empty_round_ms": {"median_ms": statistics.median(empty),
+                                            "min_ms": min(empty), "rounds": len(empty)}}
+
+    def mps_rounds(self, tenants, rounds, is_empty=False):
+        """None when MPS broke down; then there is none from now on."""
+        try:
+            return self.mps.run(tenants, rounds + WARM_ROUNDS, is_empty)[WARM_ROUNDS:]
+        except MpsUnavailable as error:
+            self.stop_mps(str(error))
+            return None
 
     def request(self, **request):
         return json.loads(self.worker.ask(json.dumps(request)))
@@ -179,6 +277,10 @@ class Bench:
             difference = lambda y: float(numpy.abs(y - expected["f32"]).max() / scale)
             errors[model] = {"gacer_fp16": difference(ours),
                              "torch_fp16": difference(expected["fp16"])}
+            if model in self.tuned:
+                file = self.work / f"torch_{model}_b{self.args.batch}_autotuned.npy"
+                self.request(output=model, file=str(file), precision="autotuned")
+                errors[model]["torch_autotuned"] = difference(numpy.load(file))
         return errors
 
     def start_replay(self, cell, report):
@@ -200,8 +302,11 @@ class Bench:
         medians = {name: [] for name in contenders}
         names = list(contenders)
         for turn in range(self.args.turns):
-            for name in names if turn % 2 == 0 else reversed(names):
+            for name in list(names) if turn % 2 == 0 else list(reversed(names)):
                 times = contenders[name]()
+                if times is None:  # it cannot go on: what it did is no comparison
+                    names.remove(name)
+                    continue
                 rounds[name] += times
                 medians[name].append(statistics.median(times))
         return {name: {"median_ms": statistics.median(rounds[name]), "min_ms": min(rounds[name]),
@@ -213,12 +318,23 @@ class Bench:
         is_mix = len(models) > 1
         replay, policies, warm_s, ready, costs = self.start_replay(cell, report)
         peers = MIX_PEERS if is_mix else SINGLE_PEERS
+        missing = {}
         if is_mix:
             self.request(merge=models)
+        if all(model in self.tuned for model in models):
+            peers = peers + (MIX_AUTOTUNED if is_mix else SINGLE_AUTOTUNED)
+            if is_mix:
+                self.request(merge=models, kind="autotuned")
+        else:
+            missing["autotuned"] = "; ".join(
+                f"{m}: {self.missing[m]}" for m in models if m in self.missing) or "not asked for"
+        tenants, mps = self.mps_tenants(models) if is_mix else (None, None)
+        if tenants is None:
+            missing["mps_processes"] = self.mps_missing if is_mix else "one model"
 
         def ours(index):
-            line = replay.ask(f"{index} {self.args.rounds + 3}")
-            return [float(ms) for ms in line.split()][3:]
+            line = replay.ask(f"{index} {self.args.rounds + WARM_ROUNDS}")
+            return [float(ms) for ms in line.split()][WARM_ROUNDS:]
 
         def theirs(peer):
             rounds = max(3, self.args.rounds // 4) if peer.startswith("eager") else self.args.rounds
@@ -226,7 +342,11 @@ class Bench:
 
         contenders = {f"gacer:{p}": (lambda i=i: ours(i)) for i, p in enumerate(policies)}
         contenders |= {f"torch:{p}": (lambda p=p: theirs(p)) for p in peers}
+        if tenants is not None:
+            contenders["torch:mps_processes"] = lambda: self.mps_rounds(tenants, self.args.rounds)
         times = self.take_turns(contenders)
+        if tenants is not None and self.mps is None:
+            missing["mps_processes"] = self.mps_missing
         replay.close()
         result = {
             "cell": cell, "batch": self.args.batch, "models": models, "precision": "fp16",
@@ -235,6 +355,8 @@ class Bench:
             "warm_start_s": warm_s, "first_plan_device_bytes": ready["device_bytes"],
             "costs": costs,
             "torch_loaded": {m: self.loaded[m] for m in models},
+            "torch_autotuned": {m: self.tuned[m] for m in models if m in self.tuned},
+            "mps": mps, "peers_not_measured": missing,
             "profile_s": {m: self.profile_s[m] for m in models if m in self.profile_s},
             "output_errors": self.compare_outputs(cell), "report": report}
         path = self.out / f"{cell}_b{self.args.batch}.json"
@@ -251,14 +373,17 @@ class Bench:
         reports = {cell: self.plan(cell) for cell in cells}
         if self.args.plan_only:
             return []
-        self.start_peers(models)
         results = []
-        for cell in cells:
-            try:
-                results.append(self.measure(cell, reports[cell]))
-            except RuntimeError as error:  # the other cells are worth having
-                self.failed.append(f"{cell}: {error}")
-                say(f"FAILED {self.failed[-1]}")
+        try:
+            self.start_peers(models)
+            for cell in cells:
+                try:
+                    results.append(self.measure(cell, reports[cell]))
+                except RuntimeError as error:  # the other cells are worth having
+                    self.failed.append(f"{cell}: {error}")
+                    say(f"FAILED {self.failed[-1]}")
+        finally:
+            self.stop_mps()  # a daemon outlives who started it
         self.worker.close()
         return results
 
@@ -266,7 +391,8 @@ class Bench:
 def print_table(results):
     for result in results:
         times = {name: t["median_ms"] for name, t in result["times"].items()}
-        best = min(t for n, t in times.items() if n.startswith("torch:compiled"))
+        best = min(t for n, t in times.items()
+                   if n.startswith("torch:") and not n.startswith("torch:eager"))
         chosen = times["gacer:" + result["chosen"]]
         streams = times["gacer:streams"]
         error = max(e["gacer_fp16"] for e in result["output_errors"].values())
@@ -291,6 +417,10 @@ def main():
     parser.add_argument("--measurements", type=int, default=120)
     parser.add_argument("--search-time", default="10s")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
+    parser.add_argument("--max-autotune", action="store_true",
+                        help="PyTorch's widest search too, which takes minutes a model")
+    parser.add_argument("--mps", action="store_true",
+                        help="mixes as one PyTorch process a tenant under NVIDIA MPS too")
     bench = Bench(parser.parse_args())
     print_table(bench.run())
     sys.exit("\n".join(["not measured:", *bench.failed]) if bench.failed else 0)

@@ -3,8 +3,10 @@
 Usage: summarize_gpu.py bench/results/<gpu> [--markdown]
 
 A field is null when no cell measured it. Speed-ups are PyTorch's median over gacer's, both taken in
-turns in one call; "best compiled" is the fastest of torch.compile's graphs in turn, a stream each,
-and merged into one. A model alone counts with the plan that the guard chose.
+turns in one call; "compiled" is the fastest of all peers that were measured there but for eager
+ones, which `compiled_peers` names: torch.compile's graphs in turn, a stream each, merged into one;
+where asked for, the same with its widest search (autotuned), and a process a tenant under MPS. A
+model alone counts with the plan that the guard chose.
 """
 
 import json
@@ -17,6 +19,9 @@ SINGLES = ["alexnet", "vgg16", "resnet18", "resnet50", "resnet101", "densenet121
            "mobilenet_v3_large"]
 MIXES = ["A", "B", "C"]
 BATCHES = [1, 8, 32]
+OPTIONAL_PEERS = [("autotuned: in turn", "torch:autotuned_sequential"),
+                  ("autotuned: merged", "torch:autotuned_merged"),
+                  ("MPS", "torch:mps_processes")]
 
 
 def geomean(values):
@@ -31,8 +36,11 @@ def best(values, choose):
 def read_cell(path):
     cell = json.loads(path.read_text())
     times = {name: t["median_ms"] for name, t in cell["times"].items()}
+    compiled = {name.removeprefix("torch:"): ms for name, ms in times.items()
+                if name.startswith("torch:") and not name.startswith("torch:eager")}
     row = {"commit": cell["commit"], "chosen": cell["chosen"],
-           "compiled_ms": min(t for n, t in times.items() if n.startswith("torch:compiled")),
+           "compiled_ms": min(compiled.values()), "compiled_peers": sorted(compiled),
+           "best_compiled": min(compiled, key=compiled.get),
            "eager_ms": times["torch:eager_sequential"],
            "chosen_ms": times["gacer:" + cell["chosen"]],
            "times_ms": times,
@@ -47,6 +55,8 @@ def read_cell(path):
     row["eager_over_chosen"] = row["eager_ms"] / row["chosen_ms"]
     row["compiled_over_streams"] = row["compiled_ms"] / times["gacer:streams"]
     row["streams_over_gacer"] = times["gacer:streams"] / times["gacer:gacer"]
+    if cell.get("mps"):  # part of mps_processes' time
+        row["mps_empty_round_ms"] = cell["mps"]["empty_round_ms"]["median_ms"]
     if len(cell["models"]) == 1:
         reserved = cell["torch_loaded"][cell["models"][0]]["reserved_bytes"]
         row["memory_over_compiled"] = cell["first_plan_device_bytes"] / reserved
@@ -101,13 +111,17 @@ def summarize(singles, mixes):
             [m["compiled_over_chosen"] for m in mixes.values()]),
         "output_error_max": best([c["error"] for c in every.values()], max),
         "outputs_match": all(c["outputs_match"] for c in every.values()),
+        "compiled_peers": {peer: sorted(name for name, c in every.items()
+                                        if peer in c["compiled_peers"])
+                           for peer in sorted({p for c in every.values()
+                                               for p in c["compiled_peers"]})},
         "not_measured": [f"{n}_b{b}" for n in SINGLES + MIXES for b in BATCHES
                          if f"{n}_b{b}" not in every],
         "alone": singles, "mixes": mixes}
 
 
 def ms(value):
-    return f"{value:.3f}"
+    return "–" if value is None else f"{value:.3f}"
 
 
 def print_markdown(singles, mixes):
@@ -118,9 +132,12 @@ def print_markdown(singles, mixes):
         print(f"| {name.replace('_b', ', ')} | {s['eager_ms']:.2f} | {ms(s['compiled_ms'])} |"
               f" {ms(s['chosen_ms'])} | {s['compiled_over_chosen']:.2f} |"
               f" {s['memory_over_compiled']:.2f} | {profile} |")
+    extra = [(title, peer) for title, peer in OPTIONAL_PEERS
+             if any(peer in m["times_ms"] for m in mixes.values())]
     print("\n| mix, batch | eager | compiled: in turn | streams | merged | gacer: sequential |"
           " streams | partition | gacer | compiled / streams | streams / gacer | eager / chosen |"
-          " warm start s |\n|" + "---|" * 13)
+          " warm start s |" + "".join(f" {title} |" for title, _ in extra) + "\n|"
+          + "---|" * (13 + len(extra)))
     for name, m in mixes.items():
         t = m["times_ms"]
         print(f"| {name.replace('_b', ', ')} | {m['eager_ms']:.2f} |" + "".join(
@@ -128,7 +145,8 @@ def print_markdown(singles, mixes):
                 "torch:compiled_sequential", "torch:compiled_streams", "torch:compiled_merged",
                 "gacer:sequential", "gacer:streams", "gacer:partition", "gacer:gacer"))
               + f" {m['compiled_over_streams']:.2f} | {m['streams_over_gacer']:.2f} |"
-              f" {m['eager_over_chosen']:.1f} | {m['warm_start_s']:.1f} |")
+              f" {m['eager_over_chosen']:.1f} | {m['warm_start_s']:.1f} |"
+              + "".join(f" {ms(t.get(peer))} |" for _, peer in extra))
 
 
 def main():
@@ -138,7 +156,7 @@ def main():
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     if "--markdown" in sys.argv:
         print_markdown(singles, mixes)
-    print(json.dumps({k: v for k, v in summary.items() if k not in ("alone", "mixes")}, indent=1))
+    print(json.dumps({k: v for k, v in summary.items() if k not in ("alone", "mixes", "compiled_peers")}, indent=1))
 
 
 if __name__ == "__main__":

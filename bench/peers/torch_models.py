@@ -1,17 +1,25 @@
 """PyTorch on the models of gacer's zoo, as a worker that answers requests for timed rounds.
 
 Usage: torch_models.py BATCH          requests on standard input, answers on standard output (JSON)
-       torch_models.py BATCH --warm MODEL WEIGHTS    compiles once, which fills the compiler's cache
+       torch_models.py BATCH --warm MODEL WEIGHTS [autotuned]
+                                      compiles once, which fills the compiler's cache on disk
 
 fp16, channels_last, torchvision's own modules with the weights of gacer's ONNX file. Requests:
   {"load": MODEL, "weights": FILE.onnx, "input": FILE.npy}   loads, compiles, captures
-  {"merge": [MODEL, ...]}                   captures all in one graph, each on a forked stream
+  {"autotune": MODEL, "weights": FILE.onnx, "input": FILE.npy}   the same, compiled with the widest
+                                            search and frozen weights, beside what is there
+  {"merge": [MODEL, ...], "kind": KIND}     captures all in one graph, each on a forked stream
   {"run": PEER, "models": [...], "rounds": N}                milliseconds of N rounds
-  {"output": MODEL, "file": F.npy, "precision": "f32"|"fp16"}   eager output
-Peers: eager_sequential, eager_streams, compiled_sequential (one CUDA graph a model, in turn),
-compiled_streams (the same graphs, a stream each), compiled_merged (one graph of all).
+  {"meet": FILE, "index": I, "model": MODEL, "rounds": N, "empty": BOOL}   N rounds at a barrier,
+                                            for a process of its own (see meeting.py)
+  {"output": MODEL, "file": F.npy, "precision": "f32"|"fp16"|"autotuned"}   output, eager but for
+                                            the last
+KIND is "compiled" (default; torch.compile as it comes) or "autotuned". Peers: eager_sequential,
+eager_streams, KIND_sequential (one CUDA graph a model, in turn), KIND_streams (the same graphs, a
+stream each), KIND_merged (one graph of all).
 """
 
+import contextlib
 import json
 import sys
 import time
@@ -19,10 +27,14 @@ import time
 import numpy
 import onnx
 import torch
+import torch._dynamo
+import torch._inductor
 import torchvision
+from meeting import Meeting
 from onnx import numpy_helper
 
 WARM_ROUNDS = 3
+KINDS = ("compiled", "autotuned")
 
 
 def load_model(name, weights):
@@ -65,51 +77,97 @@ def capture(run):
     return graph
 
 
+def on_device(model):
+    return model.half().cuda().to(memory_format=torch.channels_last)
+
+
+@contextlib.contextmanager
+def settings_of(kind):
+    """What must hold while a model of a kind is compiled, which its first run does."""
+    if kind == "compiled":
+        yield
+        return
+    # Tracing asks for `freezing` too, so it is no option of torch.compile alone. Models that share
+    # their class share a limit of compiled forms, which counts both kinds.
+    with torch._inductor.config.patch(freezing=True), torch._dynamo.config.patch(
+            recompile_limit=64):
+        yield
+
+
+def compile_as(kind, model):
+    """torch.compile as it comes, or searching widely, with frozen weights and folded batch norms.
+
+    Neither makes CUDA graphs of its own: capture() does.
+    """
+    if kind == "compiled":
+        return torch.compile(model)
+    options = torch._inductor.list_mode_options("max-autotune-no-cudagraphs")
+    return torch.compile(model, options={**options, "freezing": True})
+
+
+class Compiled:
+    """Models compiled in one way: by name what runs them and their CUDA graph."""
+
+    def __init__(self):
+        self.runs, self.graphs, self.merged = {}, {}, {}
+
+
 class Worker:
     def __init__(self, batch):
         self.batch = batch
-        self.eager, self.compiled, self.graphs, self.merged = {}, {}, {}, {}
+        self.eager = {}
+        self.kinds = {kind: Compiled() for kind in KINDS}
         self.files = {}
         self.streams = [torch.cuda.Stream() for _ in range(8)]
 
     def load(self, request):
-        name = request["load"]
+        return self.compile("compiled", request["load"], request)
+
+    def autotune(self, request):
+        return self.compile("autotuned", request["autotune"], request)
+
+    def compile(self, kind, name, request):
         self.files[name] = request["weights"], request["input"]
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved()
-        model = load_model(name, request["weights"]).half().cuda()
-        model = model.to(memory_format=torch.channels_last)
+        model = on_device(load_model(name, request["weights"]))
         x = torch.from_numpy(numpy.load(request["input"])).half().cuda()
         x = x.to(memory_format=torch.channels_last)
         begin = time.time()
-        compiled = torch.compile(model)
-        self.graphs[name] = capture(lambda: compiled(x))
+        compiled = compile_as(kind, model)
+        with settings_of(kind):
+            self.kinds[kind].graphs[name] = capture(lambda: compiled(x))
         seconds = time.time() - begin
         torch.cuda.synchronize()
         torch.cuda.empty_cache()
-        self.eager[name] = lambda: model(x)
-        self.compiled[name] = lambda: compiled(x)
+        if kind == "compiled":
+            self.eager[name] = lambda: model(x)
+        self.kinds[kind].runs[name] = lambda: compiled(x)
         return {"compile_s": seconds, "reserved_bytes": torch.cuda.memory_reserved() - before}
 
     def merge(self, request):
         names = request["merge"]
-        runs = [self.compiled[name] for name in names]
-        self.merged[tuple(names)] = capture(lambda: on_streams(runs, self.streams))
+        kind = request.get("kind", "compiled")
+        runs = [self.kinds[kind].runs[name] for name in names]
+        with settings_of(kind):
+            graph = capture(lambda: on_streams(runs, self.streams))
+        self.kinds[kind].merged[tuple(names)] = graph
         return {}
 
     def round_of(self, peer, names):
-        eager = [self.eager[name] for name in names]
-        replays = [self.graphs[name].replay for name in names]
-        if peer == "eager_sequential":
-            return lambda: [run() for run in eager]
-        if peer == "eager_streams":
-            return lambda: on_streams(eager, self.streams)
-        if peer == "compiled_sequential":
-            return lambda: [replay() for replay in replays]
-        if peer == "compiled_streams":
-            return lambda: on_streams(replays, self.streams)
-        if peer == "compiled_merged":
-            return self.merged[tuple(names)].replay
+        kind, _, how = peer.partition("_")
+        if kind == "eager":
+            runs = [self.eager[name] for name in names]
+        elif kind in self.kinds and how == "merged":
+            return self.kinds[kind].merged[tuple(names)].replay
+        elif kind in self.kinds:
+            runs = [self.kinds[kind].graphs[name].replay for name in names]
+        else:
+            raise RuntimeError(f"unknown peer {peer}")
+        if how == "sequential":
+            return lambda: [run() for run in runs]
+        if how == "streams":
+            return lambda: on_streams(runs, self.streams)
         raise RuntimeError(f"unknown peer {peer}")
 
     def run(self, request):
@@ -127,10 +185,29 @@ class Worker:
                 times.append(begin.elapsed_time(end))
         return {"ms": times}
 
+    def meet(self, request):
+        """Rounds that begin with other processes'; each ends when the device has finished its part.
+
+        An empty round does all but the work: it shows what meeting costs.
+        """
+        replay = self.kinds["compiled"].graphs[request["model"]].replay
+        stream = torch.cuda.current_stream()
+
+        def part():
+            if not request["empty"]:
+                replay()
+            stream.synchronize()
+
+        Meeting(request["meet"]).take_part(request["index"], request["rounds"], part)
+        return {}
+
     def output(self, request):
         name = request["output"]
         if request["precision"] == "fp16":
             y = self.eager[name]()
+        elif request["precision"] == "autotuned":
+            with settings_of("autotuned"):
+                y = self.kinds["autotuned"].runs[name]()
         else:
             weights, file = self.files[name]
             y = load_model(name, weights).cuda()(torch.from_numpy(numpy.load(file)).cuda())
@@ -138,16 +215,17 @@ class Worker:
         return {}
 
     def answer(self, request):
-        for verb in ("load", "merge", "run", "output"):
+        for verb in ("load", "autotune", "merge", "run", "meet", "output"):
             if verb in request:
                 return getattr(self, verb)(request)
         raise RuntimeError(f"unknown request {request}")
 
 
-def warm(batch, name, weights):
-    model = load_model(name, weights).half().cuda().to(memory_format=torch.channels_last)
+def warm(batch, name, weights, kind):
+    model = on_device(load_model(name, weights))
     x = torch.zeros(batch, 3, 224, 224, device="cuda", dtype=torch.half)
-    torch.compile(model)(x.to(memory_format=torch.channels_last))
+    with settings_of(kind):
+        compile_as(kind, model)(x.to(memory_format=torch.channels_last))
     torch.cuda.synchronize()
 
 
@@ -160,7 +238,7 @@ def main():
     sys.stdout = sys.stderr  # what libraries print is no answer
     with torch.inference_mode():
         if len(sys.argv) > 2 and sys.argv[2] == "--warm":
-            warm(batch, sys.argv[3], sys.argv[4])
+            warm(batch, sys.argv[3], sys.argv[4], *(sys.argv[5:] or ["compiled"]))
             return
         worker = Worker(batch)
         facts = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),
