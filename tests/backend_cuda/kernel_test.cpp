@@ -113,6 +113,33 @@ TEST_P(CudaKernel, FirstConvolutionsOfManyShapes) {
                   {activation(Activation::kRelu)}));
 }
 
+TEST_P(CudaKernel, ConvolutionsOfFewPixels) {
+  // Channels and filters that fill no tile, long sums, strides, a window that leaves the image.
+  check(make_case("Conv", {{2, 128, 13, 11}, {32, 128, 3, 3}}, {1}, conv(3, 1)));
+  check(make_case("Conv", {{1, 256, 7, 7}, {136, 256, 3, 3}, {136}}, {1, 2}, conv(3, 1),
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
+  check(make_case("Conv", {{3, 24, 9, 9}, {72, 24, 1, 1}, {72}}, {1, 2}, conv(1, 1),
+                  {activation(Activation::kHardSwish)}));
+  check(make_case("Conv", {{2, 40, 15, 15}, {24, 40, 5, 5}, {24}}, {1, 2}, conv(5, 2),
+                  {operand(PostOp::Kind::kMul)}));
+  check(make_case("Conv", {{2, 64, 10, 10}, {64, 64, 1, 1}}, {1}, conv(1, 2)));
+}
+
+TEST_P(CudaKernel, ConvolutionsOfScaledImages) {
+  // x, weight, bias, scale, shift.
+  for (const std::int64_t relu : {0, 1}) {
+    Attributes pointwise = conv(1, 1);
+    pointwise.set("relu", relu);
+    check(make_case("AffineConv", {{2, 96, 14, 14}, {128, 96, 1, 1}, {128}, {96}, {96}},
+                    {1, 2, 3, 4}, pointwise, {activation(Activation::kRelu)}));
+    // Where the window leaves the image there is zero, not the shift.
+    Attributes window = conv(3, 2);
+    window.set("relu", relu);
+    check(make_case("AffineConv", {{2, 40, 9, 9}, {32, 40, 3, 3}, {}, {40}, {40}}, {1, 3, 4},
+                    window, {operand(PostOp::Kind::kAdd)}));
+  }
+}
+
 TEST_P(CudaKernel, ConvolutionWithGateAndSigmoid) {
   check(make_case("Conv", {{2, 32, 14, 14}, {64, 32, 1, 1}, {64}}, {1, 2}, conv(1, 1),
                   {activation(Activation::kSigmoid), operand(PostOp::Kind::kMul)}));
@@ -213,6 +240,25 @@ TEST_P(CudaKernel, TimesOfModelShapes) {
         true);
   check(make_case("Conv", {{8, 3, 224, 224}, {64, 3, 11, 11}, {64}}, {1, 2}, conv(11, 4), {relu}),
         true);
+  // What densenet and resnets have many of.
+  for (const std::int64_t batch : {1, 8}) {
+    for (const std::int64_t side : {56, 28, 14, 7}) {
+      check(make_case("Conv", {{batch, 128, side, side}, {32, 128, 3, 3}}, {1}, conv(3, 1)), true);
+      Attributes affine = conv(1, 1);
+      affine.set("relu", std::int64_t{1});
+      const std::int64_t channels = 14336 / side;
+      check(
+          make_case(
+              "AffineConv",
+              {{batch, channels, side, side}, {128, channels, 1, 1}, {128}, {channels}, {channels}},
+              {1, 2, 3, 4}, affine, {relu}),
+          true);
+      const std::int64_t wide = 3584 / side;
+      check(make_case("Conv", {{batch, wide, side, side}, {wide, wide, 3, 3}, {wide}}, {1, 2},
+                      conv(3, 1), {relu}),
+            true);
+    }
+  }
   Attributes transposed;
   transposed.set("transB", std::int64_t{1});
   for (const std::int64_t rows : {1, 8, 32})

@@ -159,6 +159,10 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
   node.op = op;
   node.name = op;
   for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (operands[i].rank() == 0) {
+      node.inputs.push_back(kNone);
+      continue;
+    }
     const Tensor tensor = random_tensor(operands[i], random);
     if (std::find(constants.begin(), constants.end(), static_cast<int>(i)) != constants.end()) {
       node.inputs.push_back(made.graph.add_constant("w" + std::to_string(i), tensor));

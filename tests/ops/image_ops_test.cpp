@@ -1,5 +1,6 @@
 // Convolutions, pooling and resizing: against direct sums, and in pieces of the batch.
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/windows.h"
@@ -96,6 +97,34 @@ TEST(Conv, OneAndThreeSpatialAxesAgreeWithTwo) {
   const auto expected = run(x.shape(), w.shape());
   EXPECT_EQ(run(Shape{2, 3, 30}, Shape{4, 3, 5}), expected);
   EXPECT_EQ(run(Shape{2, 3, 1, 1, 30}, Shape{4, 3, 1, 1, 5}), expected);
+}
+
+TEST(AffineConv, IsAConvolutionOfTheScaledImage) {
+  const Tensor x = random_tensor(Shape{4, 3, 7, 6}, 1);
+  const Tensor w = random_tensor(Shape{5, 3, 3, 3}, 2);
+  const Tensor bias = random_tensor(Shape{5}, 3);
+  const Tensor scale = random_tensor(Shape{3}, 4);
+  const Tensor shift = random_tensor(Shape{3}, 5);
+  for (const std::int64_t relu : {0, 1}) {
+    Tensor scaled(DType::kF32, x.shape());
+    for (std::size_t i = 0; i < scaled.data<float>().size(); ++i) {
+      const std::size_t c = i / 42 % 3;
+      const float value = x.data<float>()[i] * scale.data<float>()[c] + shift.data<float>()[c];
+      scaled.mutable_data<float>()[i] = relu == 1 ? std::max(value, 0.0F) : value;
+    }
+    const Attributes pads = attrs({{"pads", Ints{1, 1, 1, 1}}});
+    const OneOp conv("Conv", {variable(scaled), constant(w), constant(bias)}, pads);
+    const Attributes attributes = attrs({{"pads", Ints{1, 1, 1, 1}}, {"relu", relu}});
+    EXPECT_LT(difference(run_op("AffineConv",
+                                {variable(x), constant(w), constant(bias), constant(scale),
+                                 constant(shift)},
+                                attributes)[0],
+                         conv.run()[0]),
+              1e-6);
+    expect_split_is_whole("AffineConv",
+                          {batched(x), constant(w), absent(), constant(scale), constant(shift)},
+                          attributes, 4, {0, 1});
+  }
 }
 
 TEST(Conv, PartsOfTheBatchEqualTheWhole) {

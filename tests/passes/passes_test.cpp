@@ -327,5 +327,51 @@ TEST(ConcatInPlace, StaysACopyWhereAKernelWantsWholeTensors) {
   EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), 3) << print_graph(graph);
 }
 
+PassOptions where_supported(std::function<bool(const Graph&, NodeId)> is_supported) {
+  PassOptions options;
+  options.is_supported = std::move(is_supported);
+  return options;
+}
+
+TEST(FusePrologue, TakesBatchNormAndReluIntoTheConvolutionAfterThem) {
+  for (const bool has_relu : {false, true}) {
+    for (const bool has_bias : {false, true}) {
+      GraphBuilder b;
+      ValueId x = batch_norm(b, b.input(Shape{2, 8, 6, 6}));
+      if (has_relu) x = b.op("Relu", {x});
+      const ValueId y = conv(b, x, 5, 3, has_bias);
+      const ValueId other = b.input(b.graph.value(y).shape);
+      b.output(b.op("Relu", {b.op("Add", {y, other})}));
+      const Graph graph = optimized(b, where_supported([](const Graph&, NodeId) { return true; }));
+      ASSERT_EQ(ops_of(graph), std::vector<std::string>{"AffineConv"});
+      EXPECT_EQ(graph.node(0).attributes.get_int("relu", -1), has_relu ? 1 : 0);
+      EXPECT_EQ(graph.node(0).post.size(), 2U);
+    }
+  }
+}
+
+TEST(FusePrologue, LeavesWhatOthersReadAndWhatNoKernelTakes) {
+  const auto supports_all = [](const Graph&, NodeId) { return true; };
+  const auto lacks_affine = [](const Graph& graph, NodeId id) {
+    return graph.node(id).op != "AffineConv";
+  };
+  {
+    GraphBuilder b;
+    const ValueId x = batch_norm(b, b.input(Shape{2, 8, 6, 6}));
+    b.output(conv(b, x, 5, 3, true));
+    b.output(conv(b, x, 4, 1, true));
+    const Graph graph = optimized(b, where_supported(supports_all));
+    EXPECT_EQ(ops_of(graph), ops_of(b.graph));
+  }
+  GraphBuilder b;
+  b.output(conv(b, batch_norm(b, b.input(Shape{2, 8, 6, 6})), 5, 3, true));
+  for (const PassOptions& options : {where_supported(lacks_affine), PassOptions()}) {
+    const Graph graph = optimized(b, options);
+    EXPECT_EQ(ops_of(graph), ops_of(b.graph));
+    for (const Value& value : graph.values())
+      EXPECT_EQ(value.name.find(".scale"), std::string::npos) << "left over: " << value.name;
+  }
+}
+
 }  // namespace
 }  // namespace gacer

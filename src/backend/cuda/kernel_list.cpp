@@ -9,6 +9,8 @@ std::vector<std::unique_ptr<KernelImpl>> make_kernels(const Services& services) 
   kernels.push_back(make_blas_conv(services));
   kernels.push_back(make_blas_matmul(services));
   kernels.push_back(make_thin_conv(services));
+  kernels.push_back(make_split_conv(services));
+  kernels.push_back(make_affine_conv(services));
   kernels.push_back(make_few_rows_conv(services));
   kernels.push_back(make_few_rows_matmul(services));
   kernels.push_back(make_pool(services));

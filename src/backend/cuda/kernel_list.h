@@ -13,6 +13,8 @@ std::unique_ptr<KernelImpl> make_blas_matmul(const Services& services);
 std::unique_ptr<KernelImpl> make_few_rows_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_few_rows_matmul(const Services& services);
 std::unique_ptr<KernelImpl> make_thin_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_split_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_affine_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_depthwise_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_pool(const Services& services);
 std::unique_ptr<KernelImpl> make_rows(const Services& services);

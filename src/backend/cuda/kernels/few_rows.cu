@@ -1,10 +1,10 @@
 // Products with few rows: every weight is read once, at the speed of memory. The weights are the
 // tall operand of the tensor cores' product and the few rows the narrow one, so that eight rows
-// fill a tile. The order of k inside a chunk is free as long as both operands agree: each thread
-// takes eight neighbours, which is one wide load and feeds two products, without shared memory.
+// fill a tile. Threads load their operands without shared memory (see mma.cuh).
 
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/few_rows.h"
+#include "backend/cuda/kernels/mma.cuh"
 
 using gacer::cuda::FewRowsArgs;
 
@@ -12,25 +12,6 @@ namespace {
 
 constexpr int kChunk = 32;  // of k, for two products
 constexpr int kUnroll = 4;
-
-__device__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], __half) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
-      "{%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-__device__ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2],
-                         __nv_bfloat16) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, "
-      "{%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-template <typename T>
-__device__ uint4 load_wide(const T* from, bool is_inside) {
-  return is_inside ? __ldg(reinterpret_cast<const uint4*>(from)) : make_uint4(0, 0, 0, 0);
-}
 
 /// A block makes 16 * kTiles columns of y for up to 8 * kGroups rows; its warps share k.
 template <typename T, int kTiles, int kGroups>
@@ -70,20 +51,11 @@ __device__ void few_rows(T* y, const T* x, const T* w, const T* c, const T* bias
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u)
 #pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile) {
-        const uint4 low = weights[u][tile][0];
-        const uint4 high = weights[u][tile][1];
-        const unsigned first[4] = {low.x, high.x, low.y, high.y};
-        const unsigned second[4] = {low.z, high.z, low.w, high.w};
+      for (int tile = 0; tile < kTiles; ++tile)
 #pragma unroll
-        for (int group = 0; group < kGroups; ++group) {
-          const uint4 in = inputs[u][group];
-          const unsigned first_in[2] = {in.x, in.y};
-          const unsigned second_in[2] = {in.z, in.w};
-          multiply(sums[tile][group], first, first_in, T());
-          multiply(sums[tile][group], second, second_in, T());
-        }
-      }
+        for (int group = 0; group < kGroups; ++group)
+          multiply_chunk<T>(sums[tile][group], weights[u][tile][0], weights[u][tile][1],
+                            inputs[u][group]);
   }
 
   float* own = parts + warp * kWide * kRows;

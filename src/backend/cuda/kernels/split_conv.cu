@@ -1,0 +1,210 @@
+// Convolutions with little to do for so many multiprocessors, by tensor cores: a block makes a
+// small tile of the result and its warps share the window's taps and channels, so that long sums
+// over few pixels still occupy the device, in one launch. Threads load their operands from the
+// image and from packed weights without shared memory (see mma.cuh); their sums meet there. Filters
+// are the tall operand, pixels the narrow one. A prologue scales and shifts channels as they come.
+
+#include "backend/cuda/kernels/common.cuh"
+#include "backend/cuda/kernels/mma.cuh"
+#include "backend/cuda/kernels/split_conv.h"
+
+using gacer::cuda::kAddOperand;
+using gacer::cuda::kNoOperand;
+using gacer::cuda::split_conv_max_warps;
+using gacer::cuda::SplitConvArgs;
+
+namespace {
+
+constexpr int kChunk = 32;  // channels
+
+template <typename T>
+struct PairOf;
+template <>
+struct PairOf<__half> {
+  using type = __half2;
+};
+template <>
+struct PairOf<__nv_bfloat16> {
+  using type = __nv_bfloat162;
+};
+
+/// max(x * scale + shift, low) of eight elements.
+template <typename T>
+__device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, bool has_relu) {
+  using Pair = typename PairOf<T>::type;
+  uint4 result;
+  const unsigned* const in = reinterpret_cast<const unsigned*>(&x);
+  const unsigned* const scales = reinterpret_cast<const unsigned*>(&scale);
+  const unsigned* const shifts = reinterpret_cast<const unsigned*>(&shift);
+  unsigned* const out = reinterpret_cast<unsigned*>(&result);
+  const T zero = from_float<T>(0.0f);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    Pair value =
+        __hfma2(*reinterpret_cast<const Pair*>(in + i), *reinterpret_cast<const Pair*>(scales + i),
+                *reinterpret_cast<const Pair*>(shifts + i));
+    if (has_relu) {
+      Pair zeros;
+      zeros.x = zero;
+      zeros.y = zero;
+      value = __hmax2_nan(value, zeros);
+    }
+    out[i] = *reinterpret_cast<const unsigned*>(&value);
+  }
+  return result;
+}
+
+/// A block makes 16 * kTiles filters of 8 * kGroups pixels.
+template <typename T, int kTiles, int kGroups, bool kHasPrologue>
+__device__ void split_conv(T* y, const T* x, const uint4* weights, const float* bias,
+                           const T* operand, const T* affine, const SplitConvArgs& a) {
+  extern __shared__ float4 shared[];
+  float* const parts = reinterpret_cast<float*>(shared);
+  constexpr int kWide = 16 * kTiles;
+  constexpr int kPitch = kWide + 4;
+  constexpr int kPixels = 8 * kGroups;
+  constexpr int kLoads = 2 * kTiles + kGroups;  // of 16 bytes, a chunk
+  constexpr int kUnroll = kLoads <= 6 ? 4 : kLoads <= 12 ? 2 : 1;
+  const int warps = blockDim.x / 32;
+  const int warp = threadIdx.x / 32;
+  const int lane = threadIdx.x % 32;
+  const int lane_channel = lane % 4 * 8;
+  const int pixel0 = blockIdx.x * kPixels;
+  const int tile0 = blockIdx.y * kTiles;
+  const int all_tiles = (a.filters + 15) / 16;
+
+  int base[kGroups];  // where the window of a pixel begins
+  int h0[kGroups];
+  int w0[kGroups];
+#pragma unroll
+  for (int group = 0; group < kGroups; ++group) {
+    const int pixel = pixel0 + group * 8 + lane / 4;
+    const int row = pixel / a.out_w;
+    const int image = row / a.out_h;
+    const int h = (row - image * a.out_h) * a.stride_h - a.pad_h;
+    w0[group] = (pixel - row * a.out_w) * a.stride_w - a.pad_w;
+    base[group] = image * a.x_n + h * a.x_h + w0[group] * a.x_w;
+    // Beyond the last pixel nothing is inside the image.
+    h0[group] = pixel < a.pixels ? h : -(1 << 30);
+  }
+
+  float sums[kTiles][kGroups][4] = {};
+  for (int begin = warp; begin < a.chunks; begin += warps * kUnroll) {
+    uint4 filters[kUnroll][kTiles][2];
+    uint4 inputs[kUnroll][kGroups];
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u) {
+      const int chunk = begin + u * warps;
+      const bool is_live = chunk < a.chunks;
+      const int tap = chunk / a.chunks_per_tap;
+      const int channel = (chunk - tap * a.chunks_per_tap) * kChunk + lane_channel;
+      const int tap_row = tap / a.kernel_w;
+      const int dh = tap_row * a.dilation_h;
+      const int dw = (tap - tap_row * a.kernel_w) * a.dilation_w;
+      const int offset = dh * a.x_h + dw * a.x_w + channel;
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          const long long at = (static_cast<long long>(tile0 + tile) * a.chunks + chunk) * 2 + half;
+          filters[u][tile][half] =
+              load_wide(weights + at * 32 + lane, is_live && tile0 + tile < all_tiles);
+        }
+      const bool has_channel = is_live && channel < a.channels;
+      uint4 scale;
+      uint4 shift;
+      if (kHasPrologue) {
+        scale = load_wide(affine + channel, has_channel);
+        shift = load_wide(affine + a.channels + channel, has_channel);
+      }
+#pragma unroll
+      for (int group = 0; group < kGroups; ++group) {
+        const bool is_inside = has_channel && static_cast<unsigned>(h0[group] + dh) < a.in_h &&
+                               static_cast<unsigned>(w0[group] + dw) < a.in_w;
+        inputs[u][group] = load_wide(x + (base[group] + offset), is_inside);
+        if (kHasPrologue && is_inside)
+          inputs[u][group] = apply_prologue<T>(inputs[u][group], scale, shift, a.has_relu != 0);
+      }
+    }
+#pragma unroll
+    for (int u = 0; u < kUnroll; ++u)
+#pragma unroll
+      for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+        for (int group = 0; group < kGroups; ++group)
+          multiply_chunk<T>(sums[tile][group], filters[u][tile][0], filters[u][tile][1],
+                            inputs[u][group]);
+  }
+
+  float* const own = parts + warp * kPixels * kPitch;
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        own[(group * 8 + lane % 4 * 2 + i % 2) * kPitch + tile * 16 + i / 2 * 8 + lane / 4] =
+            sums[tile][group][i];
+  __syncthreads();
+
+  constexpr int kRuns = kWide / 4;  // of four filters
+  for (int i = threadIdx.x; i < kPixels * kRuns; i += blockDim.x) {
+    const int pixel = i / kRuns;
+    const int run = i % kRuns * 4;
+    const int filter = tile0 * 16 + run;
+    if (pixel0 + pixel >= a.pixels || filter >= a.filters) continue;
+    const float4* const part = shared + (pixel * kPitch + run) / 4;
+    float4 sum = part[0];
+    for (int from = 1; from < warps; ++from) {
+      const float4 more = part[from * (kPixels * kPitch / 4)];
+      sum.x += more.x;
+      sum.y += more.y;
+      sum.z += more.z;
+      sum.w += more.w;
+    }
+    float values[4] = {sum.x, sum.y, sum.z, sum.w};
+    Pack<T, 4> second;
+    if (a.operand_kind != kNoOperand)
+      second = *reinterpret_cast<const Pack<T, 4>*>(
+          operand + static_cast<long long>(pixel0 + pixel) * a.operand_w + filter);
+    Pack<T, 4> result;
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      float value = values[j];
+      if (bias != nullptr) value += bias[filter + j];
+      if (a.operand_kind != kNoOperand) {
+        const float other = to_float(second.at[j]);
+        value = a.operand_kind == kAddOperand ? value + other : value * other;
+      }
+      result.at[j] = from_float<T>(activate_many(a.activation, value, a.alpha, a.beta));
+    }
+    *reinterpret_cast<Pack<T, 4>*>(y + static_cast<long long>(pixel0 + pixel) * a.y_w + filter) =
+        result;
+  }
+}
+
+}  // namespace
+
+#define MAKE_KERNEL(name, T, tiles, groups, has_prologue)                                \
+  extern "C" __global__ void __launch_bounds__(32 * split_conv_max_warps(tiles, groups)) \
+      name(T* y, const T* x, const uint4* weights, const float* bias, const T* operand,  \
+           const T* affine, SplitConvArgs a) {                                           \
+    split_conv<T, tiles, groups, has_prologue>(y, x, weights, bias, operand, affine, a); \
+  }
+#define MAKE_ONE(suffix, T, tiles, groups)                                        \
+  MAKE_KERNEL(split_conv_t##tiles##g##groups##_##suffix, T, tiles, groups, false) \
+  MAKE_KERNEL(split_affine_conv_t##tiles##g##groups##_##suffix, T, tiles, groups, true)
+#define MAKE(suffix, T)     \
+  MAKE_ONE(suffix, T, 1, 1) \
+  MAKE_ONE(suffix, T, 1, 2) \
+  MAKE_ONE(suffix, T, 1, 4) \
+  MAKE_ONE(suffix, T, 1, 8) \
+  MAKE_ONE(suffix, T, 2, 1) \
+  MAKE_ONE(suffix, T, 2, 2) \
+  MAKE_ONE(suffix, T, 2, 4) \
+  MAKE_ONE(suffix, T, 2, 8) \
+  MAKE_ONE(suffix, T, 4, 1) \
+  MAKE_ONE(suffix, T, 4, 2) \
+  MAKE_ONE(suffix, T, 4, 4)
+MAKE(f16, __half)
+MAKE(bf16, __nv_bfloat16)

@@ -1,0 +1,324 @@
+// Convolutions (and those with batch norm and relu before them) whose sums are long and whose
+// results are small, by an own kernel: the warps of a block share the sum. How many filters and
+// pixels a block makes and how many warps it has is a variant.
+
+#include "backend/cuda/kernels/split_conv.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "backend/cuda/capture.h"
+#include "backend/cuda/kernel_list.h"
+#include "backend/cuda/packing.h"
+#include "backend/cuda/pointwise.h"
+#include "backend/cuda/window_args.h"
+
+namespace gacer::cuda {
+namespace {
+
+constexpr std::string_view kFamily = "own/split_conv/";
+constexpr int kChunk = 32;  // channels
+constexpr int kTile = 16;   // filters
+constexpr std::size_t kMaxShared = 96 << 10;
+constexpr std::size_t kMaxForms = 5;
+/// Beyond this, libraries' kernels for large products have enough to do.
+constexpr double kMaxFlop = 4e9;
+
+struct SplitForm {
+  int tiles = 1;   ///< of 16 filters
+  int groups = 1;  ///< of 8 pixels
+  int warps = 8;
+  std::string text() const { return fmt::format("t{}g{}w{}", tiles, groups, warps); }
+};
+
+struct SplitConvPlan {
+  SplitConvArgs args = {};
+  bool has_prologue = false;
+  int operand = kNone;  ///< the node's input
+  std::string suffix;
+  std::vector<SplitForm> forms;
+};
+
+std::size_t shared_bytes(const SplitForm& form) {
+  return static_cast<std::size_t>(form.warps * 8 * form.groups * (kTile * form.tiles + 4)) *
+         sizeof(float);
+}
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+/// Rough cycles: what a multiprocessor has to load and multiply, and the latency of each turn.
+double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
+  constexpr double kBytesPerCycle = 64;  // from L2 to a multiprocessor
+  constexpr double kCyclesPerProduct = 2;
+  constexpr double kTurn = 700;
+  const int blocks = ceil_div(a.pixels, 8 * form.groups) * ceil_div(a.filters, kTile * form.tiles);
+  const double bytes = a.chunks * (2.0 * form.tiles + form.groups) * 512;
+  const double products = a.chunks * 2.0 * form.tiles * form.groups;
+  const double block = std::max(bytes / kBytesPerCycle, products * kCyclesPerProduct);
+  const double sums = form.warps * 8.0 * form.groups * kTile * form.tiles * 8 / 128;
+  const int loads = 2 * form.tiles + form.groups;
+  const int unroll = loads <= 6 ? 4 : loads <= 12 ? 2 : 1;
+  const int waves = ceil_div(blocks, num_sms);
+  const int side_by_side = std::max(1, 32 / form.warps);
+  return waves * (block + sums) +
+         kTurn * ceil_div(waves, side_by_side) * (1 + ceil_div(a.chunks, form.warps * unroll));
+}
+
+/// The best of each tile, the best tiles first.
+std::vector<SplitForm> forms_of(const SplitConvArgs& a, int num_sms) {
+  std::vector<std::pair<double, SplitForm>> rated;
+  for (const int tiles : {1, 2, 4})
+    for (const int groups : {1, 2, 4, 8}) {
+      if (tiles * groups > 16 || (tiles > 1 && kTile * (tiles - 1) >= a.filters)) continue;
+      std::pair<double, SplitForm> best = {0, {}};
+      for (const int warps : {4, 8, 16}) {
+        const SplitForm form{tiles, groups, warps};
+        if (warps > split_conv_max_warps(tiles, groups) || shared_bytes(form) > kMaxShared ||
+            (warps > 4 && warps > a.chunks))
+          continue;
+        const double cycles = estimate(form, a, num_sms);
+        if (best.first == 0 || cycles < best.first) best = {cycles, form};
+      }
+      if (best.first > 0) rated.push_back(best);
+    }
+  std::stable_sort(rated.begin(), rated.end(),
+                   [](const auto& x, const auto& y) { return x.first < y.first; });
+  std::vector<SplitForm> forms;
+  for (const auto& [cycles, form] : rated)
+    if (forms.size() < kMaxForms) forms.push_back(form);
+  return forms;
+}
+
+/// An operand (a residual or a gate), then an activation; either may be missing.
+Result<void> take_posts(const KernelCall& call, SplitConvPlan& plan) {
+  SplitConvArgs& a = plan.args;
+  for (const PostOp& post : call.node.post) {
+    if (a.activation != 0) return refuse("post-ops after an activation");
+    if (post.kind == PostOp::Kind::kActivation) {
+      a.activation = static_cast<int>(post.activation);
+      a.alpha = post.alpha;
+      a.beta = post.beta;
+      continue;
+    }
+    const OperandDesc& operand = call.inputs[static_cast<std::size_t>(post.input)];
+    const OperandDesc& y = call.outputs[0];
+    if (a.operand_kind != kNoOperand) return refuse("two operands after the convolution");
+    if (operand.shape != y.shape || operand.dtype != y.dtype || operand.layout != y.layout)
+      return refuse("an operand unlike the result");
+    a.operand_kind = post.kind == PostOp::Kind::kAdd ? kAddOperand : kMulOperand;
+    plan.operand = post.input;
+  }
+  return {};
+}
+
+/// The distance of neighbouring pixels, if all pixels of all images follow each other.
+Result<int> pixel_pitch(const OperandDesc& image) {
+  const std::vector<std::int64_t> strides = own_strides(image);
+  std::int64_t expected = strides.back();
+  for (int axis = image.shape.rank(); axis-- > 0;) {
+    if (axis == 1) continue;
+    if (image.shape[axis] > 1 && strides[static_cast<std::size_t>(axis)] != expected)
+      return refuse("pixels do not follow each other");
+    expected *= image.shape[axis];
+  }
+  return static_cast<int>(strides.back());
+}
+
+bool is_affine(const KernelCall& call) { return call.node.op == "AffineConv"; }
+
+Result<void> set_window(const KernelCall& call, SplitConvArgs& a) {
+  const OperandDesc& x = call.inputs[0];
+  const OperandDesc& y = call.outputs[0];
+  const Shape& w = call.inputs[1].shape;
+  const Result<WindowArgs> window = window_args(conv_windows(call.node, x.shape, w), x, y);
+  if (!window) return Refusal{window.reason()};
+  constexpr std::int64_t kMost = 1 << 30;
+  if (x.shape[0] * window->x_n > kMost || y.shape.num_elements() > kMost ||
+      w.num_elements() > kMost)
+    return refuse("more than 2^30 elements");
+  const Result<int> pitch = pixel_pitch(y);
+  if (!pitch) return Refusal{pitch.reason()};
+  a.pixels = window->batch * window->out_h * window->out_w;
+  a.filters = static_cast<int>(w[0]);
+  a.channels = static_cast<int>(x.shape[1]);
+  a.chunks_per_tap = ceil_div(a.channels, kChunk);
+  a.chunks = a.chunks_per_tap * window->kernel_h * window->kernel_w;
+  a.in_h = window->in_h;
+  a.in_w = window->in_w;
+  a.out_h = window->out_h;
+  a.out_w = window->out_w;
+  a.kernel_w = window->kernel_w;
+  a.stride_h = window->stride_h;
+  a.stride_w = window->stride_w;
+  a.pad_h = window->pad_h;
+  a.pad_w = window->pad_w;
+  a.dilation_h = window->dilation_h;
+  a.dilation_w = window->dilation_w;
+  a.x_n = static_cast<int>(window->x_n);
+  a.x_h = static_cast<int>(window->x_h);
+  a.x_w = static_cast<int>(window->x_w);
+  a.y_w = *pitch;
+  return {};
+}
+
+Result<SplitConvPlan> plan_split_conv(const KernelCall& call, int num_sms) {
+  if (call.node.op != "Conv" && !is_affine(call)) return refuse("{} is no Conv", call.node.op);
+  const OperandDesc& x = call.inputs[0];
+  const OperandDesc& y = call.outputs[0];
+  if (x.dtype != DType::kF16 && x.dtype != DType::kBF16) return refuse("not a 16-bit image");
+  if (call.node.attributes.get_int("group", 1) != 1) return refuse("groups");
+  for (std::size_t i = 1; i < static_cast<std::size_t>(call.node.num_op_inputs); ++i)
+    if (!call.inputs[i].is_absent && call.constant(static_cast<int>(i)) == nullptr)
+      return refuse("input {} is computed", i);
+  if (x.shape.rank() > 4 || !has_channel_vectors(x, 8) || !has_channel_vectors(y, 8))
+    return refuse("channels are not neighbours in groups of 8");
+  const Result<std::string> suffix = float_suffix(call);
+  if (!suffix) return Refusal{suffix.reason()};
+
+  SplitConvPlan plan;
+  plan.suffix = *suffix;
+  plan.has_prologue = is_affine(call);
+  plan.args.has_relu = call.node.attributes.get_int("relu", 0) != 0 ? 1 : 0;
+  if (const auto window = set_window(call, plan.args); !window) return Refusal{window.reason()};
+  if (const auto posts = take_posts(call, plan); !posts) return Refusal{posts.reason()};
+  if (plan.operand != kNone) {
+    const OperandDesc& operand = call.inputs[static_cast<std::size_t>(plan.operand)];
+    const Result<int> pitch = pixel_pitch(operand);
+    if (!pitch || !has_channel_vectors(operand, 4))
+      return refuse("an operand's pixels do not follow each other");
+    plan.args.operand_w = *pitch;
+  }
+  const SplitConvArgs& a = plan.args;
+  const double flop = 2.0 * a.pixels * a.filters * a.chunks * kChunk;
+  if (flop > kMaxFlop) return refuse("{:.1f} GFLOP are too many for small tiles", flop * 1e-9);
+  plan.forms = forms_of(a, num_sms);
+  return plan;
+}
+
+/// Weights in the order in which warps load them: tile of filters, tap, chunk of channels, half of
+/// the tile, lane (filter lane / 4, channels lane % 4 * 8 …). Missing ones are zero.
+std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const SplitConvArgs& a) {
+  const std::vector<std::byte> bytes = bytes_as(dtype, weight);
+  const auto* from = reinterpret_cast<const std::uint16_t*>(bytes.data());
+  const int taps = a.chunks / a.chunks_per_tap;
+  const int tiles = ceil_div(a.filters, kTile);
+  std::vector<std::uint16_t> packed(
+      static_cast<std::size_t>(tiles) * static_cast<std::size_t>(a.chunks) * kTile * kChunk, 0);
+  for (int filter = 0; filter < a.filters; ++filter) {
+    const int row = filter % kTile;
+    for (int channel = 0; channel < a.channels; ++channel) {
+      const int lane = row % 8 * 4 + channel % kChunk / 8;
+      for (int tap = 0; tap < taps; ++tap, ++from) {
+        const int chunk = tap * a.chunks_per_tap + channel / kChunk;
+        const auto place =
+            ((static_cast<std::size_t>(filter / kTile) * static_cast<std::size_t>(a.chunks) +
+              static_cast<std::size_t>(chunk)) *
+                 2 +
+             static_cast<std::size_t>(row / 8)) *
+                32 +
+            static_cast<std::size_t>(lane);
+        packed[place * 8 + static_cast<std::size_t>(channel % 8)] = *from;
+      }
+    }
+  }
+  std::vector<std::byte> result(packed.size() * sizeof(std::uint16_t));
+  std::memcpy(result.data(), packed.data(), result.size());
+  return result;
+}
+
+class SplitConvKernel final : public Kernel {
+ public:
+  SplitConvKernel(const Services& services, const KernelCall& call, SplitConvPlan plan,
+                  const SplitForm& form)
+      : plan_(std::move(plan)),
+        form_(form),
+        kernel_(services.kernel(
+            "split_conv", fmt::format("split_{}conv_t{}g{}_{}", plan_.has_prologue ? "affine_" : "",
+                                      form.tiles, form.groups, plan_.suffix))) {
+    const DType dtype = call.inputs[0].dtype;
+    weight_ =
+        services.upload_packed(*call.constant(1), "split " + plan_.suffix,
+                               [&](const Tensor& w) { return pack_weight(w, dtype, plan_.args); });
+    if (call.node.num_op_inputs > 2 && !call.inputs[2].is_absent)
+      bias_ = services.upload_packed(*call.constant(2), "f32", pack_f32);
+    if (plan_.has_prologue) {
+      constexpr int kScale = 3;
+      std::vector<float> values = floats(*call.constant(kScale));
+      const std::vector<float> shift = floats(*call.constant(kScale + 1));
+      values.insert(values.end(), shift.begin(), shift.end());
+      affine_ = services.upload(bytes_as(dtype, values));
+    }
+    allow_shared_bytes(services.context(), kernel_, kMaxShared);
+  }
+  bool reads_input(int input) const override { return input == 0 || input == plan_.operand; }
+  void record(const Bindings& bindings, Recorder& recorder) const override {
+    const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
+    void* x = bindings.inputs[0];
+    void* y = bindings.outputs[0];
+    void* operand =
+        plan_.operand == kNone ? nullptr : bindings.inputs[static_cast<std::size_t>(plan_.operand)];
+    for (const void* pointer : {x, y, operand})
+      if (reinterpret_cast<std::uintptr_t>(pointer) % 16 != 0)
+        fail(ErrorKind::kUnsupported, "an operand begins at an address that is no multiple of 16");
+    const SplitConvArgs& a = plan_.args;
+    launch(stream, kernel_,
+           {static_cast<unsigned>(ceil_div(a.pixels, 8 * form_.groups)),
+            static_cast<unsigned>(ceil_div(a.filters, kTile * form_.tiles))},
+           {static_cast<unsigned>(32 * form_.warps)}, static_cast<unsigned>(shared_bytes(form_)), y,
+           x, weight_->data(), bias_ ? bias_->data() : nullptr, operand,
+           affine_ ? affine_->data() : nullptr, a);
+  }
+
+ private:
+  SplitConvPlan plan_;
+  SplitForm form_;
+  CUkernel kernel_;
+  std::shared_ptr<CudaBuffer> weight_;
+  std::shared_ptr<CudaBuffer> bias_;
+  std::shared_ptr<CudaBuffer> affine_;
+};
+
+class SplitConv final : public KernelImpl {
+ public:
+  explicit SplitConv(const Services& services) : services_(services) {}
+  std::string_view name() const override { return "split_conv"; }
+  Result<void> supports(const KernelCall& call) const override {
+    const Result<SplitConvPlan> plan = make_plan(call);
+    if (!plan) return Refusal{plan.reason()};
+    return {};
+  }
+  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
+    std::vector<std::string> keys;
+    const Result<SplitConvPlan> plan = make_plan(call);
+    for (const SplitForm& form : plan->forms) keys.push_back(std::string(kFamily) + form.text());
+    return keys;
+  }
+  std::optional<bool> knows(const std::string& key) const override {
+    return key.starts_with(kFamily);
+  }
+  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
+    Result<SplitConvPlan> plan = make_plan(call);
+    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
+    const std::vector<SplitForm> forms = plan->forms;
+    for (const SplitForm& form : forms)
+      if (key == std::string(kFamily) + form.text())
+        return std::make_unique<SplitConvKernel>(services_, call, std::move(plan.value()), form);
+    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
+  }
+
+ private:
+  Result<SplitConvPlan> make_plan(const KernelCall& call) const {
+    return plan_split_conv(call, services_.context().num_sms());
+  }
+
+  Services services_;
+};
+
+}  // namespace
+
+std::unique_ptr<KernelImpl> make_split_conv(const Services& services) {
+  return std::make_unique<SplitConv>(services);
+}
+
+}  // namespace gacer::cuda
