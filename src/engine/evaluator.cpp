@@ -1,6 +1,7 @@
 #include "engine/evaluator.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/guard.h"
 
@@ -10,8 +11,14 @@ namespace {
 constexpr int kMinRounds = 3;
 /// Milliseconds of rounds that are enough for one plan.
 constexpr double kEnoughMs = 400;
-/// Plans that are slower than the best by this factor need no exact time.
-constexpr double kFarFromBest = 1.25;
+/// Rounds shorter than this need the reference beside them less often: the clock does not drift
+/// that fast.
+constexpr double kShortMs = 20;
+constexpr int kShortRoundsATurn = 3;
+/// Plans that are slower than the best by this many deviations of a round, and by this share at
+/// least, need no exact time.
+constexpr double kFarDeviations = 4;
+constexpr double kLeastFar = 0.02;
 
 /// The plan as it runs: who made it and what is noted beside it is left out.
 Plan bare_of(const Plan& plan) {
@@ -37,14 +44,19 @@ DeviceEvaluator::Known* DeviceEvaluator::find(const Plan& bare) {
 double DeviceEvaluator::measure(CompiledPlan& compiled) {
   std::vector<double> ratios;
   double spent = 0;
+  double reference = 0;
+  const int turn = reference_ms_ < kShortMs ? kShortRoundsATurn : 1;
   for (int round = 0; round < num_rounds_; ++round) {
     if (round >= kMinRounds && spent > kEnoughMs) break;
-    const double reference = std::max(reference_->run(), 1e-6);
+    if (round % turn == 0) {
+      reference = std::max(reference_->run(), 1e-6);
+      spent += reference;
+    }
     const double ms = compiled.run();
-    spent += reference + ms;
+    spent += ms;
     ratios.push_back(ms / reference);
     if (round + 1 == kMinRounds &&
-        *std::min_element(ratios.begin(), ratios.end()) > kFarFromBest * best_ratio_)
+        *std::min_element(ratios.begin(), ratios.end()) > far_from_best_ * best_ratio_)
       break;
   }
   const double ratio = median(ratios);
@@ -75,6 +87,11 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
     std::vector<double> times;
     for (int round = 0; round < num_rounds_; ++round) times.push_back(compiled->run());
     reference_ms_ = ms = median(times);
+    std::vector<double> deviations;
+    for (const double time : times) deviations.push_back(std::abs(time - ms));
+    constexpr double kDeviationOfMedian = 1.4826;  // of normal numbers
+    const double deviation = kDeviationOfMedian * median(deviations) / std::max(ms, 1e-6);
+    far_from_best_ = 1 + std::max(kLeastFar, kFarDeviations * deviation);
     reference_ = std::move(compiled);
   } else {
     ms = measure(*compiled);

@@ -9,7 +9,7 @@
 
 namespace gacer {
 
-/// Measures plans on the device, each round beside a round of the first plan that it was given:
+/// Measures plans on the device, beside rounds of the first plan that it was given:
 /// what it returns is the median ratio of such pairs times that plan's time, so that a clock that
 /// drifts or a neighbour's load does not decide between plans measured minutes apart. Long rounds
 /// are measured less often, and so are plans that are far from the best. Plans that cannot be
@@ -42,7 +42,8 @@ class DeviceEvaluator final : public Evaluator {
   int num_measured_ = 0;
   std::unique_ptr<CompiledPlan> reference_;
   double reference_ms_ = 0;
-  double best_ratio_ = 1;  ///< of all plans, to the reference
+  double best_ratio_ = 1;        ///< of all plans, to the reference
+  double far_from_best_ = 1.25;  ///< ratio to the best from which on a few rounds are enough
   std::vector<Known> known_;
 };
 

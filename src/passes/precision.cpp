@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "base/convert.h"
 #include "base/dtype.h"
 #include "passes/rewrite.h"
 
@@ -67,8 +68,9 @@ class Converter {
 
   ValueId convert(ValueId constant) {
     const Value& value = graph_.value(constant);
-    const Tensor tensor =
-        make_float_tensor(target_, value.constant->shape(), floats_of(*value.constant));
+    Tensor tensor(target_, value.constant->shape());
+    convert_numbers(value.dtype, value.constant->bytes(), target_, tensor.mutable_bytes(),
+                    tensor.num_elements());
     Value copy = value;
     copy.dtype = target_;
     copy.constant = tensor;

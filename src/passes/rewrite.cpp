@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/convert.h"
 #include "base/dtype.h"
 #include "base/error.h"
 
@@ -51,12 +52,9 @@ bool Rewriter::forward(ValueId from, ValueId to) {
 }
 
 std::vector<float> floats_of(const Tensor& tensor) {
-  std::vector<float> values;
-  values.reserve(static_cast<std::size_t>(tensor.num_elements()));
-  dispatch_dtype(tensor.dtype(), [&](auto type) {
-    for (const auto& element : tensor.data<decltype(type)>())
-      values.push_back(static_cast<float>(element));
-  });
+  std::vector<float> values(static_cast<std::size_t>(tensor.num_elements()));
+  convert_numbers(tensor.dtype(), tensor.bytes(), DType::kF32,
+                  reinterpret_cast<std::byte*>(values.data()), tensor.num_elements());
   return values;
 }
 
@@ -65,11 +63,8 @@ Tensor make_float_tensor(DType dtype, Shape shape, const std::vector<float>& val
   require(is_float(dtype) && tensor.num_elements() == static_cast<std::int64_t>(values.size()),
           "{} values for a {} tensor of shape {}", values.size(), to_string(dtype),
           tensor.shape().to_string());
-  dispatch_dtype(dtype, [&](auto type) {
-    using T = decltype(type);
-    std::span<T> data = tensor.mutable_data<T>();
-    for (std::size_t i = 0; i < values.size(); ++i) data[i] = static_cast<T>(values[i]);
-  });
+  convert_numbers(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), dtype,
+                  tensor.mutable_bytes(), tensor.num_elements());
   return tensor;
 }
 

@@ -193,6 +193,30 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
   return made;
 }
 
+NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
+                          unsigned seed) {
+  NodeCase made;
+  std::mt19937 random(seed);
+  Node node;
+  node.op = "Resize";
+  node.name = "Resize";
+  made.inputs = {random_tensor(image, random)};
+  const std::vector<std::int64_t> sizes = result.dims();
+  node.inputs = {made.graph.add_input("x", DType::kF32, image), kNone, kNone,
+                 made.graph.add_constant(
+                     "sizes", Tensor::from<std::int64_t>(Shape{result.rank()}, sizes))};
+  node.num_op_inputs = 4;
+  node.attributes = std::move(attributes);
+  Value value;
+  value.name = "y";
+  node.outputs = {made.graph.add_value(std::move(value))};
+  const NodeId id = made.graph.add_node(std::move(node));
+  infer_node(made.graph, id);
+  made.graph.outputs = {made.graph.node(id).outputs[0]};
+  evaluate(made);
+  return made;
+}
+
 NodeCase convert(const NodeCase& from, DType dtype, Layout layout) {
   NodeCase to = from;
   for (Tensor& tensor : to.inputs)

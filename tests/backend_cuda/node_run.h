@@ -25,6 +25,10 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
                    const std::vector<int>& constants, Attributes attributes = {},
                    std::vector<PostOp> posts = {}, unsigned seed = 1);
 
+/// A Resize of an image to a shape.
+NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
+                          unsigned seed = 1);
+
 /// The same case with another element type and layout of images (operands of rank 3 to 5 that are
 /// no constants). Inputs and constants are rounded, the expectation is made anew.
 NodeCase convert(const NodeCase& from, DType dtype, Layout layout);

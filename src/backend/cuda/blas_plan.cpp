@@ -205,10 +205,7 @@ class BlasKernel final : public Kernel {
                                        problem_.result.get(), &algorithm_, &fit),
                "the algorithm's check", ErrorKind::kUnsupported);
     workspace_bytes_ = fit.workspaceSize;
-    if (plan.packs_b)
-      weight_ =
-          services.upload_packed(*call.constant(plan.b), fmt::format("blas {}", to_string(dtype)),
-                                 [&](const Tensor& w) { return bytes_as(dtype, w); });
+    if (plan.packs_b) weight_ = services.upload_as(*call.constant(plan.b), dtype);
     if (plan.rest) rest_.emplace(services, *plan.rest);
   }
 

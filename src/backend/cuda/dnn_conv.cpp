@@ -14,6 +14,7 @@
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
+#include "base/convert.h"
 #include "ops/windows.h"
 
 namespace gacer::cuda {
@@ -21,6 +22,7 @@ namespace {
 
 constexpr std::int64_t kPaddedChannels = 8;
 constexpr std::size_t kAlignment = 256;
+constexpr std::int64_t kPackGrain = 1 << 17;  // elements that are worth a thread
 
 struct ConvPlan {
   DnnConv plain;
@@ -220,12 +222,16 @@ std::vector<std::byte> move_channels_last(const T* values, const Shape& shape,
   const std::int64_t own = shape[1];
   const std::int64_t window = shape.num_elements() / std::max<std::int64_t>(filters * own, 1);
   std::vector<std::byte> packed(static_cast<std::size_t>(filters * window * channels) * sizeof(T));
-  for (std::int64_t k = 0; k < filters; ++k)
-    for (std::int64_t p = 0; p < window; ++p)
-      for (std::int64_t c = 0; c < own; ++c)
-        std::memcpy(
-            packed.data() + static_cast<std::size_t>((k * window + p) * channels + c) * sizeof(T),
-            values + (k * own + c) * window + p, sizeof(T));
+  for_parts(
+      filters, std::max<std::int64_t>(1, kPackGrain / std::max<std::int64_t>(own * window, 1)),
+      [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t k = begin; k < end; ++k)
+          for (std::int64_t c = 0; c < own; ++c)
+            for (std::int64_t p = 0; p < window; ++p)
+              std::memcpy(packed.data() +
+                              static_cast<std::size_t>((k * window + p) * channels + c) * sizeof(T),
+                          values + (k * own + c) * window + p, sizeof(T));
+      });
   return packed;
 }
 

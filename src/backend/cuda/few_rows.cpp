@@ -106,8 +106,7 @@ class FewRowsKernel final : public Kernel {
     const std::string type = to_string(dtype);
     const Tensor& weight = *call.constant(product.b);
     if (product.product.trans_b) {
-      weight_ = services.upload_packed(weight, "blas " + type,
-                                       [&](const Tensor& w) { return bytes_as(dtype, w); });
+      weight_ = services.upload_as(weight, dtype);
     } else {
       weight_ = services.upload_packed(weight, "transposed " + type, [&](const Tensor& w) {
         return pack_transposed(w, product.product);

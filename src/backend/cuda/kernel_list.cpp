@@ -13,7 +13,10 @@ std::vector<std::unique_ptr<KernelImpl>> make_kernels(const Services& services) 
   kernels.push_back(make_affine_conv(services));
   kernels.push_back(make_few_rows_conv(services));
   kernels.push_back(make_few_rows_matmul(services));
+  kernels.push_back(make_conv_transpose(services));
   kernels.push_back(make_pool(services));
+  kernels.push_back(make_resize(services));
+  kernels.push_back(make_lrn(services));
   kernels.push_back(make_rows(services));
   kernels.push_back(make_elementwise(services));
   return kernels;

@@ -16,7 +16,10 @@ std::unique_ptr<KernelImpl> make_thin_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_split_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_affine_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_depthwise_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_conv_transpose(const Services& services);
 std::unique_ptr<KernelImpl> make_pool(const Services& services);
+std::unique_ptr<KernelImpl> make_resize(const Services& services);
+std::unique_ptr<KernelImpl> make_lrn(const Services& services);
 std::unique_ptr<KernelImpl> make_rows(const Services& services);
 std::unique_ptr<KernelImpl> make_elementwise(const Services& services);
 

@@ -1,6 +1,7 @@
 #include "backend/cuda/module.h"
 
 #include "backend/cuda/check.h"
+#include "backend/cuda/code_cache.h"
 #include "backend/cuda/nvrtc.h"
 
 namespace gacer::cuda {
@@ -42,10 +43,10 @@ CUkernel Module::kernel(const char* name) const {
   return kernel;
 }
 
-std::shared_ptr<const CompiledModule> compile_module(const Context& context,
-                                                     const std::string& source) {
+namespace {
+
+std::string compile(const std::string& source, const std::string& arch) {
   const NvrtcProgram program(source);
-  const std::string arch = fmt::format("--gpu-architecture=sm_{}", context.compute_capability());
   const std::array<const char*, 2> options = {arch.c_str(), "--std=c++17"};
   const nvrtcResult result =
       nvrtcCompileProgram(program.get(), static_cast<int>(options.size()), options.data());
@@ -56,11 +57,30 @@ std::shared_ptr<const CompiledModule> compile_module(const Context& context,
     nvrtcGetProgramLog(program.get(), log.data());
     fail(ErrorKind::kInternal, "a generated kernel does not compile: {}\n{}", log, source);
   }
-  auto compiled = std::make_shared<CompiledModule>();
   std::size_t size = 0;
   check_nvrtc(nvrtcGetCUBINSize(program.get(), &size), "nvrtcGetCUBINSize");
-  compiled->image.resize(size);
-  check_nvrtc(nvrtcGetCUBIN(program.get(), compiled->image.data()), "nvrtcGetCUBIN");
+  std::string image(size, '\0');
+  check_nvrtc(nvrtcGetCUBIN(program.get(), image.data()), "nvrtcGetCUBIN");
+  return image;
+}
+
+}  // namespace
+
+std::shared_ptr<const CompiledModule> compile_module(const Context& context,
+                                                     const std::string& source) {
+  static const CodeCache cache(CodeCache::default_folder());
+  const std::string arch = fmt::format("--gpu-architecture=sm_{}", context.compute_capability());
+  int major = 0;
+  int minor = 0;
+  check_nvrtc(nvrtcVersion(&major, &minor), "nvrtcVersion");
+  const std::string key = fmt::format("// nvrtc {}.{} {}\n{}", major, minor, arch, source);
+  auto compiled = std::make_shared<CompiledModule>();
+  if (std::optional<std::string> known = cache.find(key)) {
+    compiled->image = std::move(*known);
+  } else {
+    compiled->image = compile(source, arch);
+    cache.store(key, compiled->image);
+  }
   compiled->module = std::make_unique<Module>(context, compiled->image.data());
   return compiled;
 }

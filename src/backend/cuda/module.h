@@ -31,7 +31,8 @@ struct CompiledModule {
   std::unique_ptr<Module> module;
 };
 
-/// Compiles CUDA C++ for the device of `context`. Error{kInternal} with the compiler's log.
+/// Compiles CUDA C++ for the device of `context`, or finds what an earlier process compiled.
+/// Error{kInternal} with the compiler's log.
 std::shared_ptr<const CompiledModule> compile_module(const Context& context,
                                                      const std::string& source);
 

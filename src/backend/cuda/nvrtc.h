@@ -8,6 +8,7 @@ namespace gacer::cuda {
 
 Library& nvrtc_library();
 
+GACER_ENTRY(nvrtc_library, nvrtcVersion);
 GACER_ENTRY(nvrtc_library, nvrtcGetErrorString);
 GACER_ENTRY(nvrtc_library, nvrtcCreateProgram);
 GACER_ENTRY(nvrtc_library, nvrtcDestroyProgram);

@@ -2,17 +2,16 @@
 
 #include <cstring>
 
+#include "base/convert.h"
 #include "base/dtype.h"
 
 namespace gacer::cuda {
 
 std::vector<float> floats(const Tensor& tensor) {
   require(is_float(tensor.dtype()), "a weight of type {}", to_string(tensor.dtype()));
-  std::vector<float> values;
-  values.reserve(static_cast<std::size_t>(tensor.num_elements()));
-  dispatch_dtype(tensor.dtype(), [&](auto tag) {
-    for (const auto& x : tensor.data<decltype(tag)>()) values.push_back(static_cast<float>(x));
-  });
+  std::vector<float> values(static_cast<std::size_t>(tensor.num_elements()));
+  convert_numbers(tensor.dtype(), tensor.bytes(), DType::kF32,
+                  reinterpret_cast<std::byte*>(values.data()), tensor.num_elements());
   return values;
 }
 
@@ -26,11 +25,8 @@ std::vector<std::byte> bytes_as(DType dtype, const std::vector<float>& values) {
   if (dtype == DType::kF32) return bytes_of(values);
   require(dtype == DType::kF16 || dtype == DType::kBF16, "packing as {}", to_string(dtype));
   std::vector<std::byte> bytes(values.size() * 2);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::uint16_t bits =
-        dtype == DType::kF16 ? Half(values[i]).bits : BFloat16(values[i]).bits;
-    std::memcpy(bytes.data() + 2 * i, &bits, 2);
-  }
+  convert_numbers(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), dtype,
+                  bytes.data(), static_cast<std::int64_t>(values.size()));
   return bytes;
 }
 

@@ -7,6 +7,7 @@
 
 #include "backend/cuda/check.h"
 #include "backend/cuda/images.h"
+#include "backend/cuda/packing.h"
 #include "backend/cuda/worker_pool.h"
 
 namespace gacer::cuda {
@@ -56,16 +57,30 @@ std::shared_ptr<CudaBuffer> Services::upload(std::span<const std::byte> bytes) c
   return buffer;
 }
 
-std::shared_ptr<CudaBuffer> Services::upload_packed(
+std::shared_ptr<CudaBuffer> Services::share(
     const Tensor& constant, const std::string& form,
-    const std::function<std::vector<std::byte>(const Tensor&)>& pack) const {
+    const std::function<std::shared_ptr<CudaBuffer>()>& make) const {
   auto& packed = state_->packed;
   std::erase_if(packed, [](const auto& entry) { return entry.second.copy.expired(); });
   State::Packed& entry = packed[{constant.bytes(), form}];
   if (std::shared_ptr<CudaBuffer> known = entry.copy.lock()) return known;
-  std::shared_ptr<CudaBuffer> made = upload(pack(constant));
+  std::shared_ptr<CudaBuffer> made = make();
   entry = {constant, made};
   return made;
+}
+
+std::shared_ptr<CudaBuffer> Services::upload_packed(
+    const Tensor& constant, const std::string& form,
+    const std::function<std::vector<std::byte>(const Tensor&)>& pack) const {
+  return share(constant, form, [&] { return upload(pack(constant)); });
+}
+
+std::shared_ptr<CudaBuffer> Services::upload_as(const Tensor& constant, DType dtype) const {
+  return share(constant, to_string(dtype), [&] {
+    if (constant.dtype() == dtype)
+      return upload(std::span(constant.bytes(), constant.size_bytes()));
+    return upload(bytes_as(dtype, constant));
+  });
 }
 
 std::shared_ptr<const CompiledModule> Services::compile(const std::string& source) const {

@@ -50,6 +50,9 @@ class Services {
       const Tensor& constant, const std::string& form,
       const std::function<std::vector<std::byte>(const Tensor&)>& pack) const;
 
+  /// A device copy of a constant's numbers as they are, in a type; shared in the same way.
+  std::shared_ptr<CudaBuffer> upload_as(const Tensor& constant, DType dtype) const;
+
   /// Begins to compile on another thread what compile() will soon be asked for.
   void compile_ahead(const std::string& source) const;
   /// Compiled code, once a source text.
@@ -59,6 +62,8 @@ class Services {
 
  private:
   struct State;
+  std::shared_ptr<CudaBuffer> share(const Tensor& constant, const std::string& form,
+                                    const std::function<std::shared_ptr<CudaBuffer>()>& make) const;
 
   Context& context_;
   const Stream& stream_;

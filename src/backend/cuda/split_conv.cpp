@@ -13,6 +13,7 @@
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
+#include "base/convert.h"
 
 namespace gacer::cuda {
 namespace {
@@ -22,6 +23,7 @@ constexpr int kChunk = 32;  // channels
 constexpr int kTile = 16;   // filters
 constexpr std::size_t kMaxShared = 96 << 10;
 constexpr std::size_t kMaxForms = 5;
+constexpr int kPackGrain = 1 << 17;  // elements that are worth a thread
 /// Beyond this, libraries' kernels for large products have enough to do.
 constexpr double kMaxFlop = 4e9;
 
@@ -200,12 +202,13 @@ Result<SplitConvPlan> plan_split_conv(const KernelCall& call, int num_sms) {
 /// the tile, lane (filter lane / 4, channels lane % 4 * 8 …). Missing ones are zero.
 std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const SplitConvArgs& a) {
   const std::vector<std::byte> bytes = bytes_as(dtype, weight);
-  const auto* from = reinterpret_cast<const std::uint16_t*>(bytes.data());
+  const auto* values = reinterpret_cast<const std::uint16_t*>(bytes.data());
   const int taps = a.chunks / a.chunks_per_tap;
   const int tiles = ceil_div(a.filters, kTile);
   std::vector<std::uint16_t> packed(
       static_cast<std::size_t>(tiles) * static_cast<std::size_t>(a.chunks) * kTile * kChunk, 0);
-  for (int filter = 0; filter < a.filters; ++filter) {
+  const auto pack_filter = [&](int filter) {
+    const std::uint16_t* from = values + std::ptrdiff_t{filter} * a.channels * taps;
     const int row = filter % kTile;
     for (int channel = 0; channel < a.channels; ++channel) {
       const int lane = row % 8 * 4 + channel % kChunk / 8;
@@ -221,7 +224,12 @@ std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const Spli
         packed[place * 8 + static_cast<std::size_t>(channel % 8)] = *from;
       }
     }
-  }
+  };
+  for_parts(a.filters, std::max(1, kPackGrain / (a.channels * taps)),
+            [&](std::int64_t begin, std::int64_t end) {
+              for (std::int64_t filter = begin; filter < end; ++filter)
+                pack_filter(static_cast<int>(filter));
+            });
   std::vector<std::byte> result(packed.size() * sizeof(std::uint16_t));
   std::memcpy(result.data(), packed.data(), result.size());
   return result;
