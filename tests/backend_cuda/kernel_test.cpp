@@ -166,6 +166,71 @@ TEST_P(CudaKernel, GlobalPools) {
   check(make_case("GlobalMaxPool", {{2, 72, 7, 7}}, {}));
 }
 
+Attributes resize(const char* mode, const char* coordinates) {
+  Attributes a;
+  a.set("mode", std::string(mode));
+  a.set("coordinate_transformation_mode", std::string(coordinates));
+  return a;
+}
+
+TEST_P(CudaKernel, ResizesInEveryMode) {
+  using testing::make_resize_case;
+  check(make_resize_case({2, 24, 5, 7}, {2, 24, 10, 14}, resize("nearest", "asymmetric")));
+  check(make_resize_case({2, 24, 10, 14}, {2, 24, 3, 5}, resize("nearest", "half_pixel")));
+  check(make_resize_case({2, 23, 5, 7}, {2, 23, 11, 9}, resize("linear", "half_pixel")));
+  check(make_resize_case({1, 16, 5, 7}, {1, 16, 11, 9}, resize("cubic", "align_corners")));
+  Attributes antialias = resize("linear", "pytorch_half_pixel");
+  antialias.set("antialias", std::int64_t{1});
+  check(make_resize_case({1, 16, 15, 17}, {1, 16, 6, 9}, antialias));
+  check(make_resize_case({2, 8, 9}, {2, 8, 31}, resize("linear", "half_pixel")));
+  check(make_resize_case({2, 8, 3, 4, 5}, {2, 8, 6, 7, 9}, resize("linear", "half_pixel")));
+}
+
+TEST_P(CudaKernel, LocalResponseNormalization) {
+  Attributes a;
+  a.set("alpha", 0.5F);
+  a.set("bias", 2.0F);
+  for (const std::int64_t size : {4, 5}) {
+    a.set("size", size);
+    check(make_case("LRN", {{2, 11, 4, 5}}, {}, a));
+    check(make_case("LRN", {{2, 3, 7}}, {}, a));
+  }
+}
+
+Attributes transpose(std::vector<std::int64_t> kernel, std::vector<std::int64_t> strides,
+                     std::vector<std::int64_t> pads, std::int64_t group = 1) {
+  Attributes a;
+  a.set("kernel_shape", std::move(kernel));
+  a.set("strides", std::move(strides));
+  a.set("pads", std::move(pads));
+  a.set("group", group);
+  return a;
+}
+
+TEST_P(CudaKernel, TransposedConvolutions) {
+  const auto relu = activation(Activation::kRelu);
+  const Attributes halving = transpose({2, 2}, {2, 2}, {0, 0, 0, 0});
+  check(make_case("ConvTranspose", {{2, 24, 5, 7}, {24, 24, 2, 2}, {24}}, {1, 2}, halving, {relu}));
+  check(make_case("ConvTranspose", {{2, 24, 5, 7}, {24, 1, 2, 2}, {1}}, {1, 2}, halving,
+                  {activation(Activation::kSigmoid)}));
+  // Windows cut at the border, with positions that no input reaches, and that overlap.
+  check(make_case("ConvTranspose", {{2, 12, 5, 7}, {12, 6, 2, 2}}, {1},
+                  transpose({2, 2}, {2, 2}, {1, 0, 0, 1})));
+  Attributes padded = halving;
+  padded.set("output_padding", std::vector<std::int64_t>{1, 1});
+  check(make_case("ConvTranspose", {{2, 16, 5, 7}, {16, 8, 2, 2}, {8}}, {1, 2}, padded));
+  check(make_case("ConvTranspose", {{2, 16, 5, 7}, {16, 4, 3, 3}, {8}}, {1, 2},
+                  transpose({3, 3}, {2, 2}, {1, 1, 1, 1}, /*group=*/2), {relu}));
+  Attributes dilated = transpose({3, 4}, {1, 3}, {0, 1, 2, 0});
+  dilated.set("dilations", std::vector<std::int64_t>{2, 1});
+  check(make_case("ConvTranspose", {{2, 8, 5, 7}, {8, 5, 3, 4}, {5}}, {1, 2}, dilated));
+  check(make_case("ConvTranspose", {{2, 8, 9}, {8, 16, 4}, {16}}, {1, 2},
+                  transpose({4}, {2}, {1, 1})));
+  // Post-ops that no kernel takes in.
+  check(make_case("ConvTranspose", {{2, 16, 4, 4}, {16, 8, 2, 2}, {8}}, {1, 2}, halving,
+                  {operand(PostOp::Kind::kAdd), relu}));
+}
+
 TEST_P(CudaKernel, Linear) {
   Attributes a;
   a.set("transB", std::int64_t{1});
@@ -226,6 +291,26 @@ TEST_P(CudaKernel, RowOperators) {
   axis.set("axis", std::int64_t{1});
   check(make_case("Softmax", {{2, 17, 5}}, {}, axis));
   check(make_case("LayerNormalization", {{4, 12, 96}, {96}, {96}}, {1, 2}));
+}
+
+TEST_P(CudaKernel, TimesOfTextDetectionShapes) {
+  if (std::getenv("GACER_TIME_KERNELS") == nullptr)
+    GTEST_SKIP() << "a measurement: set GACER_TIME_KERNELS";
+  const Attributes halving = transpose({2, 2}, {2, 2}, {0, 0, 0, 0});
+  for (const std::int64_t channels : {24, 64, 256}) {
+    const std::int64_t side = channels == 24 ? 160 : 56;
+    check(make_case("ConvTranspose",
+                    {{1, channels, side, side}, {channels, channels, 2, 2}, {channels}}, {1, 2},
+                    halving, {activation(Activation::kRelu)}),
+          true);
+  }
+  check(make_case("ConvTranspose", {{1, 24, 320, 320}, {24, 1, 2, 2}, {1}}, {1, 2}, halving,
+                  {activation(Activation::kSigmoid)}),
+        true);
+  for (const std::int64_t side : {20, 40, 80})
+    check(testing::make_resize_case({1, 96, side, side}, {1, 96, 2 * side, 2 * side},
+                                    resize("nearest", "asymmetric")),
+          true);
 }
 
 TEST_P(CudaKernel, TimesOfModelShapes) {

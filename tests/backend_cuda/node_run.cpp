@@ -202,9 +202,9 @@ NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes at
   node.name = "Resize";
   made.inputs = {random_tensor(image, random)};
   const std::vector<std::int64_t> sizes = result.dims();
-  node.inputs = {made.graph.add_input("x", DType::kF32, image), kNone, kNone,
-                 made.graph.add_constant(
-                     "sizes", Tensor::from<std::int64_t>(Shape{result.rank()}, sizes))};
+  node.inputs = {
+      made.graph.add_input("x", DType::kF32, image), kNone, kNone,
+      made.graph.add_constant("sizes", Tensor::from<std::int64_t>(Shape{result.rank()}, sizes))};
   node.num_op_inputs = 4;
   node.attributes = std::move(attributes);
   Value value;
