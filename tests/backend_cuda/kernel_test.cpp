@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
+#include <span>
 
 #include <gtest/gtest.h>
 
@@ -231,6 +233,50 @@ TEST_P(CudaKernel, TransposedConvolutions) {
                   {operand(PostOp::Kind::kAdd), relu}));
 }
 
+Attributes attention(float scale, std::int64_t heads = 0) {
+  Attributes a;
+  a.set("scale", scale);
+  if (heads > 0) {
+    a.set("layout", std::string("bshd"));
+    a.set("num_heads", heads);
+  }
+  return a;
+}
+
+TEST_P(CudaKernel, AttentionOfSmallHeads) {
+  if (GetParam().layout != Layout::kRowMajor) GTEST_SKIP() << "row-major operator";
+  check(make_case("Attention", {{2, 3, 40, 15}, {2, 3, 40, 15}, {2, 3, 40, 15}}, {},
+                  attention(0.25F)));
+  check(make_case("Attention", {{2, 3, 40, 16}, {2, 3, 33, 16}, {2, 3, 33, 24}}, {},
+                  attention(0.25F)));
+  check(make_case("Attention", {{2, 20, 96}, {2, 24, 96}, {2, 24, 48}, {2, 3, 1, 24}}, {},
+                  attention(0.2F, 3)));
+  Attributes transposed = attention(0.25F);
+  transposed.set("k_transposed", std::int64_t{1});
+  check(make_case("Attention", {{1, 2, 20, 16}, {1, 2, 16, 30}, {1, 2, 30, 16}}, {}, transposed));
+  // The first queries see nothing but masked keys.
+  NodeCase masked =
+      make_case("Attention", {{1, 2, 20, 32}, {1, 2, 40, 32}, {1, 2, 40, 32}, {20, 40}}, {},
+                attention(0.25F));
+  const std::span<float> mask = masked.inputs[3].mutable_data<float>();
+  for (std::size_t i = 0; i < mask.size(); ++i)
+    if (i < 120 || i % 3 == 0) mask[i] = -std::numeric_limits<float>::infinity();
+  check(masked);
+}
+
+TEST_P(CudaKernel, AttentionOfLongRows) {
+  if (GetParam().layout != Layout::kRowMajor || GetParam().dtype == DType::kF32)
+    GTEST_SKIP() << "row-major operator of 16-bit types";
+  for (const std::int64_t size : {32, 40, 64, 128})
+    check(make_case("Attention", {{2, 2, 70, size}, {2, 2, 130, size}, {2, 2, 130, size}}, {},
+                    attention(0.125F)));
+  Attributes causal = attention(0.125F, 12);
+  causal.set("causal", std::int64_t{1});
+  check(make_case("Attention", {{2, 128, 768}, {2, 128, 768}, {2, 128, 768}}, {}, causal));
+  check(make_case("Attention", {{2, 128, 384}, {2, 128, 384}, {2, 128, 384}, {2, 1, 1, 128}}, {},
+                  attention(0.2F, 12)));
+}
+
 TEST_P(CudaKernel, Linear) {
   Attributes a;
   a.set("transB", std::int64_t{1});
@@ -310,6 +356,20 @@ TEST_P(CudaKernel, TimesOfTextDetectionShapes) {
   for (const std::int64_t side : {20, 40, 80})
     check(testing::make_resize_case({1, 96, side, side}, {1, 96, 2 * side, 2 * side},
                                     resize("nearest", "asymmetric")),
+          true);
+}
+
+TEST_P(CudaKernel, TimesOfAttention) {
+  if (std::getenv("GACER_TIME_KERNELS") == nullptr)
+    GTEST_SKIP() << "a measurement: set GACER_TIME_KERNELS";
+  if (GetParam().layout != Layout::kRowMajor || GetParam().dtype == DType::kF32)
+    GTEST_SKIP() << "row-major operator of 16-bit types";
+  check(make_case("Attention", {{4, 8, 40, 15}, {4, 8, 40, 15}, {4, 8, 40, 15}}, {},
+                  attention(0.25F)),
+        true);
+  for (const std::int64_t batch : {1, 8})
+    check(make_case("Attention", {{batch, 128, 768}, {batch, 128, 768}, {batch, 128, 768}}, {},
+                    attention(0.125F, 12)),
           true);
 }
 

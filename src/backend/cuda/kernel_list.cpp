@@ -13,6 +13,7 @@ std::vector<std::unique_ptr<KernelImpl>> make_kernels(const Services& services) 
   kernels.push_back(make_affine_conv(services));
   kernels.push_back(make_few_rows_conv(services));
   kernels.push_back(make_few_rows_matmul(services));
+  kernels.push_back(make_attention(services));
   kernels.push_back(make_conv_transpose(services));
   kernels.push_back(make_pool(services));
   kernels.push_back(make_resize(services));

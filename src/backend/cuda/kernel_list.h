@@ -16,6 +16,7 @@ std::unique_ptr<KernelImpl> make_thin_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_split_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_affine_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_depthwise_conv(const Services& services);
+std::unique_ptr<KernelImpl> make_attention(const Services& services);
 std::unique_ptr<KernelImpl> make_conv_transpose(const Services& services);
 std::unique_ptr<KernelImpl> make_pool(const Services& services);
 std::unique_ptr<KernelImpl> make_resize(const Services& services);
