@@ -89,6 +89,21 @@ Result<Plan> render(const Problem& problem, const Draft& draft, std::string_view
   return plan;
 }
 
+namespace {
+
+/// The fastest row of a node. Where variants are not tied to a width, steps take the whole device:
+/// on a part of it a small one may be as fast, but each change of the part along a chain costs more
+/// than such a step.
+const ProfileRow& fastest_whole(const Problem& problem, const ProfileTable& rows,
+                                const ProblemNode& node) {
+  const ProfileRow* row = nullptr;
+  if (!problem.is_width_fixed)
+    row = rows.fastest(node.signature, node.batch, problem.device.num_groups);
+  return row != nullptr ? *row : rows.rows(node.signature, node.batch).front();
+}
+
+}  // namespace
+
 Draft make_whole_draft(const Problem& problem, const ProfileTable& rows) {
   Draft draft;
   for (const ProblemTenant& tenant : problem.tenants) {
@@ -101,9 +116,10 @@ Draft make_whole_draft(const Problem& problem, const ProfileTable& rows) {
                "tenant '{}' node '{}' ({}): no usable profile row for signature {}, {} items",
                tenant.identity.name, node.name, node.op, node.signature, node.batch);
         }
-        const ProfileRow& row = usable.front();
+        const ProfileRow& row = fastest_whole(problem, rows, node);
         NodeDraft& added = made.nodes.emplace_back();
-        set_whole(node, row, Budget{0, row.width}, added);
+        set_whole(node, row, {0, problem.is_width_fixed ? row.width : problem.device.num_groups},
+                  added);
         added.pieces[0].priority = base_priority(tenant);
       }
     }

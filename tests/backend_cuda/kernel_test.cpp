@@ -98,6 +98,8 @@ TEST_P(CudaKernel, Convolution1x1WithHardSwish) {
 
 TEST_P(CudaKernel, ConvolutionWithoutBias) {
   check(make_case("Conv", {{2, 32, 14, 14}, {32, 32, 3, 3}}, {1}, conv(3, 2)));
+  check(make_case("Conv", {{2, 32, 14, 14}, {32, 32, 3, 3}}, {1}, conv(3, 1),
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
 }
 
 TEST_P(CudaKernel, FirstConvolutionOfThreeChannels) {

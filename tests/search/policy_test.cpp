@@ -83,6 +83,27 @@ TEST(Policy, UnknownNameIsRefusedNamingTheKnownOnes) {
   }
 }
 
+TEST(Policy, OnAGpuSimplePlansKeepToTheWholeDevice) {
+  auto synthetic =
+      test::make_synthetic(test::synthetic_device("gpu", 16),
+                           {{.shape = "chain", .nodes = 12, .seed = 3, .name = "a"},
+                            {.shape = "branches", .nodes = 12, .seed = 4, .name = "b"}});
+  // A part of the device seems a little faster, as noise has it for small steps.
+  for (const ProblemTenant& tenant : synthetic.problem.tenants) {
+    const ProblemNode& node = tenant.nodes[tenant.nodes.size() / 2];
+    ProfileRow row = *synthetic.rows.fastest(node.signature, node.batch, 16);
+    row.width = 8;
+    row.solo_ms *= 0.99;
+    synthetic.rows.add(row);
+  }
+  for (const char* policy : {"sequential", "streams"}) {
+    const Made made = make(synthetic, policy, 100);
+    for (const Lane& lane : made.plan.lanes)
+      for (const Step& step : lane.steps)
+        EXPECT_EQ(step.budget.size(16), 16) << policy << ", node " << step.node;
+  }
+}
+
 TEST(Policy, NodesWithoutRowsAreNamed) {
   auto synthetic = test::make_random_synthetic(2);
   synthetic.problem.tenants[0].nodes[0].signature = "unheard of";

@@ -304,7 +304,7 @@ class ConvKernel final : public Kernel {
     }
     const std::vector<int>& used = is_fused ? plan_.fused_inputs : plan_.rest_inputs;
     used_ = used;
-    std::erase(used_, 2);
+    if (bias_) std::erase(used_, 2);
     used_.push_back(0);
   }
 
@@ -337,7 +337,8 @@ class ConvKernel final : public Kernel {
     if (!rest_) return;
     std::vector<void*> in = {bindings.outputs[0]};
     for (const int input : plan_.rest_inputs)
-      in.push_back(input == 2 ? bias_->data() : bindings.inputs[static_cast<std::size_t>(input)]);
+      in.push_back(bias_ && input == 2 ? bias_->data()
+                                       : bindings.inputs[static_cast<std::size_t>(input)]);
     rest_->record(stream, bindings.outputs[0], in);
   }
 
