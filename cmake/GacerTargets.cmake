@@ -3,6 +3,8 @@
 include(GNUInstallDirs)
 
 set(GACER_TEST_LABELS unit conformance scenario e2e gpu slow tsan)
+# The code under test is built as the preset says; the tests themselves need no long optimisation.
+set(GACER_TEST_OPTIONS $<$<COMPILE_LANGUAGE:CXX>:-O1>)
 
 # gacer_add_directory(<directory>): add_subdirectory, if the directory has a CMakeLists.txt.
 function(gacer_add_directory directory)
@@ -52,14 +54,14 @@ function(gacer_defer_missing_sources)
 endfunction()
 
 # gacer_add_library(<folder> SOURCES <file>... [DEPS <folder or target>...]
-#                   [PRIVATE_DEPS <folder or target>...])
+#                   [PRIVATE_DEPS <folder or target>...] [COMPILE_OPTIONS <option>...])
 #
 # The static library gacer_<folder> (alias gacer::<folder>) of src/<folder>. DEPS are other folders or
 # third-party targets, seen by whoever links this one; what only its .cpp files need goes to PRIVATE_DEPS.
 # Without SOURCES it is a folder of headers only. SOURCES may name files generated into the current binary
 # directory.
 function(gacer_add_library folder)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;PRIVATE_DEPS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "SOURCES;DEPS;PRIVATE_DEPS;COMPILE_OPTIONS")
   if(arg_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "gacer_add_library(${folder}): unknown arguments ${arg_UNPARSED_ARGUMENTS}")
   endif()
@@ -71,6 +73,12 @@ function(gacer_add_library folder)
     add_library(${target} STATIC ${arg_SOURCES})
     set(scope PUBLIC)
     target_link_libraries(${target} PRIVATE gacer_warnings)
+    if(arg_COMPILE_OPTIONS)
+      target_compile_options(${target} PRIVATE ${arg_COMPILE_OPTIONS})
+      gacer_use_precompiled_headers(${target} own)
+    else()
+      gacer_use_precompiled_headers(${target} libraries)
+    endif()
     gacer_link_deps(${target} PRIVATE ${arg_PRIVATE_DEPS})
     set_property(GLOBAL APPEND PROPERTY GACER_LIBRARY_TARGETS ${target})
   else()
@@ -133,8 +141,8 @@ function(gacer_add_test folder)
   target_include_directories(${target} PRIVATE "${PROJECT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src"
                                                "${PROJECT_SOURCE_DIR}/include")
   target_compile_definitions(${target} PRIVATE GACER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  # The code under test is built as the preset says; the tests themselves need no long optimisation.
-  target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O1>)
+  target_compile_options(${target} PRIVATE ${GACER_TEST_OPTIONS})
+  gacer_use_precompiled_headers(${target} tests)
   gacer_link_deps(${target} PRIVATE ${arg_DEPS})
   target_link_libraries(${target} PRIVATE gacer_warnings GTest::gmock GTest::gtest_main)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/tests")

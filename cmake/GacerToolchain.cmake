@@ -16,7 +16,9 @@ mark_as_advanced(GACER_CCACHE GACER_ENV)
 if(GACER_CCACHE AND GACER_ENV AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   # Paths relative to the source tree: build directories of one checkout share their objects.
   set(CMAKE_CXX_COMPILER_LAUNCHER "${GACER_ENV}" "CCACHE_BASEDIR=${PROJECT_SOURCE_DIR}"
-                                  "CCACHE_NOHASHDIR=1" "${GACER_CCACHE}")
+                                  "CCACHE_NOHASHDIR=1"
+                                  # What precompiled headers need.
+                                  "CCACHE_SLOPPINESS=pch_defines,time_macros" "${GACER_CCACHE}")
   set(CMAKE_C_COMPILER_LAUNCHER "${CMAKE_CXX_COMPILER_LAUNCHER}")
 endif()
 
