@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <gacer/tenant.h>
@@ -117,8 +116,8 @@ int check(const Options& options) {
 
 }  // namespace
 
-void add_check_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("check", "Say whether and how a model can be run");
+void add_check_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("check", "Say whether and how a model can be run");
   auto options = std::make_shared<Options>();
   add_models(command, *options);
   add_engine_options(command, *options);

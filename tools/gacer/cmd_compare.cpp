@@ -2,8 +2,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "tools/gacer/command.h"
 #include "tools/gacer/options.h"
 #include "tools/gacer/output.h"
@@ -25,18 +23,18 @@ Examples
 
 }  // namespace
 
-void add_compare_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command =
-      *app.add_subcommand("compare", "Measure several policies, interleaved and checked");
+void add_compare_command(const Command& app, Invocation& invocation) {
+  const Command command =
+      app.add_command("compare", "Measure several policies, interleaved and checked");
   auto options = std::make_shared<Options>();
   auto policies = std::make_shared<std::vector<std::string>>(std::vector<std::string>{"auto"});
   add_models(command, *options);
   command.add_option("-p,--policies", *policies, "Policies, separated by commas, or all")
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->type_name("LIST")
-      ->capture_default_str()
-      ->group("Search");
+      .delimiter(',')
+      .allow_extra_args(false)
+      .type_name("LIST")
+      .capture_default_str()
+      .group("Search");
   add_engine_options(command, *options);
   add_search_options(command, *options);
   add_measure_options(command, *options);

@@ -1,6 +1,5 @@
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "device/device.h"
@@ -39,8 +38,8 @@ int list_devices() {
 
 }  // namespace
 
-void add_devices_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("devices", "List the devices of this machine");
+void add_devices_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("devices", "List the devices of this machine");
   command.footer(
       "\nsim:FILE is a device too: another machine's recording, see `gacer profile --help`.");
   command.callback([&invocation] { invocation.action = list_devices; });

@@ -1,7 +1,6 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/gacer/command.h"
@@ -19,10 +18,10 @@ Example
 
 }  // namespace
 
-void add_explain_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("explain", "Say in words what a plan does");
+void add_explain_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("explain", "Say in words what a plan does");
   auto options = std::make_shared<Options>();
-  command.add_option("PLAN", options->plan, "A plan file")->type_name("")->required();
+  command.add_option("PLAN", options->plan, "A plan file").type_name("").required();
   add_models(command, *options, /*is_required=*/false);
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);

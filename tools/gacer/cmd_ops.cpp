@@ -3,7 +3,6 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "device/device.h"
@@ -40,12 +39,12 @@ int list_ops(const std::string& device_name) {
 
 }  // namespace
 
-void add_ops_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("ops", "List the operators and the kernels of a device");
+void add_ops_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("ops", "List the operators and the kernels of a device");
   auto device = std::make_shared<std::string>("cpu");
   command.add_option("-d,--device", *device, "Whose kernels to list")
-      ->type_name("DEVICE")
-      ->capture_default_str();
+      .type_name("DEVICE")
+      .capture_default_str();
   command.callback(
       [device, &invocation] { invocation.action = [device] { return list_ops(*device); }; });
 }

@@ -1,7 +1,6 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -31,18 +30,18 @@ int make_plan(const Options& options, const std::string& policy) {
 
 }  // namespace
 
-void add_plan_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("plan", "Search a plan, explain it and save it");
+void add_plan_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("plan", "Search a plan, explain it and save it");
   auto options = std::make_shared<Options>();
   auto policy = std::make_shared<std::string>("auto");
   add_models(command, *options);
   command.add_option("-p,--policy", *policy, "How the device is shared")
-      ->type_name("NAME")
-      ->capture_default_str()
-      ->group("Search");
+      .type_name("NAME")
+      .capture_default_str()
+      .group("Search");
   command.add_option("--save-plan", options->save_plan, "Write the plan (JSON)")
-      ->type_name("FILE")
-      ->group("Results");
+      .type_name("FILE")
+      .group("Results");
   add_engine_options(command, *options);
   add_search_options(command, *options);
   add_verbosity_options(command, *options);

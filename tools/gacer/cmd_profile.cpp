@@ -1,7 +1,6 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/gacer/command.h"
@@ -34,16 +33,16 @@ int profile(const Options& options, const std::string& record) {
 
 }  // namespace
 
-void add_profile_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("profile", "Measure the ways to run each operator");
+void add_profile_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("profile", "Measure the ways to run each operator");
   auto options = std::make_shared<Options>();
   auto record = std::make_shared<std::string>();
   add_models(command, *options);
   command
       .add_option("--record", *record,
                   "Also write the device and its rows for --device sim:FILE on other machines")
-      ->type_name("FILE")
-      ->group("Results");
+      .type_name("FILE")
+      .group("Results");
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);
   command.footer(kFooter);

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -79,12 +78,12 @@ int replay(const Options& options, const std::vector<std::string>& paths) {
 
 }  // namespace
 
-void add_replay_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command =
-      *app.add_subcommand("replay", "Load saved plans and run rounds of them on request");
+void add_replay_command(const Command& app, Invocation& invocation) {
+  const Command command =
+      app.add_command("replay", "Load saved plans and run rounds of them on request");
   auto options = std::make_shared<Options>();
   auto plans = std::make_shared<std::vector<std::string>>();
-  command.add_option("PLAN", *plans, "Saved plans of the same tenants")->type_name("")->required();
+  command.add_option("PLAN", *plans, "Saved plans of the same tenants").type_name("").required();
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);
   command.footer(kFooter);

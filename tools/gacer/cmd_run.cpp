@@ -1,8 +1,6 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
-
 #include "base/error.h"
 #include "tools/gacer/command.h"
 #include "tools/gacer/options.h"
@@ -36,27 +34,29 @@ int run(const Options& options, const std::string& policy, const std::string& co
 
 }  // namespace
 
-void add_run_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command =
-      *app.add_subcommand("run", "Run models at once with one policy or a saved plan");
+void add_run_command(const Command& app, Invocation& invocation) {
+  const Command command =
+      app.add_command("run", "Run models at once with one policy or a saved plan");
   auto options = std::make_shared<Options>();
   auto policy = std::make_shared<std::string>("auto");
   add_models(command, *options, /*is_required=*/false);
-  auto* policy_option = command.add_option("-p,--policy", *policy, "How the device is shared")
-                            ->type_name("NAME")
-                            ->capture_default_str()
-                            ->group("Search");
-  command
-      .add_option("--plan", options->plan,
-                  "Run this plan instead of searching one; MODELs default to the plan's")
-      ->type_name("FILE")
-      ->excludes(policy_option)
-      ->group("Search");
+  const CommandOption policy_option =
+      command.add_option("-p,--policy", *policy, "How the device is shared")
+          .type_name("NAME")
+          .capture_default_str()
+          .group("Search");
+  const CommandOption plan_option =
+      command
+          .add_option("--plan", options->plan,
+                      "Run this plan instead of searching one; MODELs default to the plan's")
+          .type_name("FILE")
+          .excludes(policy_option)
+          .group("Search");
   command
       .add_flag("--no-guard", options->no_guard,
                 "With --plan: measure the plan alone, not beside the simple policies")
-      ->needs("--plan")
-      ->group("Search");
+      .needs(plan_option)
+      .group("Search");
   add_engine_options(command, *options);
   add_search_options(command, *options);
   add_measure_options(command, *options);

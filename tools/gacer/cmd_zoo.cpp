@@ -4,7 +4,6 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <gacer/tenant.h>
@@ -49,18 +48,18 @@ int export_model(const std::string& name, const std::string& out, std::uint64_t 
 
 }  // namespace
 
-void add_zoo_command(CLI::App& app, Invocation& invocation) {
-  CLI::App& command = *app.add_subcommand("zoo", "List the built-in models, or write one as ONNX");
+void add_zoo_command(const Command& app, Invocation& invocation) {
+  const Command command = app.add_command("zoo", "List the built-in models, or write one as ONNX");
   auto name = std::make_shared<std::string>();
   auto out = std::make_shared<std::string>();
   auto seed = std::make_shared<std::uint64_t>(1);
-  auto* name_option =
-      command.add_option("NAME", *name, "A model of the list, NAME[@BATCH]")->type_name("");
-  auto* out_option =
-      command.add_option("-o,--out", *out, "Write the model to this ONNX file")->type_name("FILE");
-  name_option->needs(out_option);
-  out_option->needs(name_option);
-  command.add_option("--seed", *seed, "Of the weights")->type_name("N")->capture_default_str();
+  const CommandOption name_option =
+      command.add_option("NAME", *name, "A model of the list, NAME[@BATCH]").type_name("");
+  const CommandOption out_option =
+      command.add_option("-o,--out", *out, "Write the model to this ONNX file").type_name("FILE");
+  name_option.needs(out_option);
+  out_option.needs(name_option);
+  command.add_option("--seed", *seed, "Of the weights").type_name("N").capture_default_str();
   command.footer(kFooter);
   command.callback([name, out, seed, &invocation] {
     invocation.action = [name, out, seed] {

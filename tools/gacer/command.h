@@ -3,9 +3,7 @@
 #include <functional>
 #include <string>
 
-namespace CLI {
-class App;
-}
+#include "tools/gacer/command_line.h"
 
 namespace gacer::cli {
 
@@ -17,15 +15,15 @@ struct Invocation {
 };
 
 /// Each adds one command to the command line. The app and the invocation outlive the action.
-void add_run_command(CLI::App& app, Invocation& invocation);
-void add_compare_command(CLI::App& app, Invocation& invocation);
-void add_profile_command(CLI::App& app, Invocation& invocation);
-void add_plan_command(CLI::App& app, Invocation& invocation);
-void add_replay_command(CLI::App& app, Invocation& invocation);
-void add_explain_command(CLI::App& app, Invocation& invocation);
-void add_check_command(CLI::App& app, Invocation& invocation);
-void add_zoo_command(CLI::App& app, Invocation& invocation);
-void add_devices_command(CLI::App& app, Invocation& invocation);
-void add_ops_command(CLI::App& app, Invocation& invocation);
+void add_run_command(const Command& app, Invocation& invocation);
+void add_compare_command(const Command& app, Invocation& invocation);
+void add_profile_command(const Command& app, Invocation& invocation);
+void add_plan_command(const Command& app, Invocation& invocation);
+void add_replay_command(const Command& app, Invocation& invocation);
+void add_explain_command(const Command& app, Invocation& invocation);
+void add_check_command(const Command& app, Invocation& invocation);
+void add_zoo_command(const Command& app, Invocation& invocation);
+void add_devices_command(const Command& app, Invocation& invocation);
+void add_ops_command(const Command& app, Invocation& invocation);
 
 }  // namespace gacer::cli

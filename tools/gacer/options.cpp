@@ -7,7 +7,6 @@
 #include <string_view>
 #include <utility>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "base/error.h"
@@ -56,130 +55,130 @@ MeasureOptions Options::measure() const {
   return measure;
 }
 
-void add_models(CLI::App& command, Options& options, bool is_required) {
-  auto* models = command
-                     .add_option("MODEL", options.models,
-                                 "The tenants: PATH|zoo:NAME [@BATCH] [?DIM=N&...] [,key=value...]")
-                     ->type_name("");
-  if (is_required) models->required();
+void add_models(const Command& command, Options& options, bool is_required) {
+  const CommandOption models =
+      command
+          .add_option("MODEL", options.models,
+                      "The tenants: PATH|zoo:NAME [@BATCH] [?DIM=N&...] [,key=value...]")
+          .type_name("");
+  if (is_required) models.required();
 }
 
-void add_engine_options(CLI::App& command, Options& options) {
+void add_engine_options(const Command& command, Options& options) {
   command
       .add_option("-d,--device", options.device,
                   "cpu, cuda[:INDEX] or sim:FILE; see `gacer devices`")
-      ->capture_default_str()
-      ->type_name("DEVICE")
-      ->group(kDeviceGroup);
+      .capture_default_str()
+      .type_name("DEVICE")
+      .group(kDeviceGroup);
   command.add_option("--precision", options.precision, "f32, tf32, fp16 or bf16")
-      ->check(CLI::IsMember({"f32", "tf32", "fp16", "bf16"}).description(""))
-      ->capture_default_str()
-      ->type_name("TYPE")
-      ->group(kDeviceGroup);
+      .one_of({"f32", "tf32", "fp16", "bf16"})
+      .capture_default_str()
+      .type_name("TYPE")
+      .group(kDeviceGroup);
   command.add_option("--threads", options.threads, "Cores to use of a CPU (default: all)")
-      ->check(CLI::Range(1, 4096).description(""))
-      ->type_name("N")
-      ->group(kDeviceGroup);
+      .in_range(1, 4096)
+      .type_name("N")
+      .group(kDeviceGroup);
   command
       .add_option("--impl", options.implementation,
                   "Kernels of this implementation only, e.g. plain (see `gacer ops`)")
-      ->type_name("NAME")
-      ->group(kDeviceGroup);
+      .type_name("NAME")
+      .group(kDeviceGroup);
   command
       .add_option("--db", options.db,
                   "Profile rows are kept here (default: gacer/ in XDG_CACHE_HOME or ~/.cache)")
-      ->type_name("FILE")
-      ->group(kDeviceGroup);
+      .type_name("FILE")
+      .group(kDeviceGroup);
   command
       .add_option("--disable-pass", options.disabled_passes,
                   "Leave out a graph pass by its name; repeatable")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->type_name("NAME")
-      ->group(kDeviceGroup);
+      .take_all()
+      .allow_extra_args(false)
+      .type_name("NAME")
+      .group(kDeviceGroup);
   command.add_option("--seed", options.seed, "Of weights, random inputs and the search")
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(kSearchGroup);
+      .capture_default_str()
+      .type_name("N")
+      .group(kSearchGroup);
 }
 
-void add_search_options(CLI::App& command, Options& options) {
+void add_search_options(const Command& command, Options& options) {
   command
       .add_option("--evaluations", options.evaluations, "Plans that a search may try on the model")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40U).description(""))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(kSearchGroup);
+      .in_range(std::int64_t{0}, std::int64_t{1} << 40U)
+      .capture_default_str()
+      .type_name("N")
+      .group(kSearchGroup);
   command
       .add_option("--measurements", options.measurements,
                   "Plans that a search may measure on the device")
-      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30U).description(""))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(kSearchGroup);
-  command
-      .add_option("--search-time", options.search_time, "Limit of each search: 30s, 2m; 0: none")
-      ->capture_default_str()
-      ->type_name("TIME")
-      ->group(kSearchGroup);
+      .in_range(std::int64_t{0}, std::int64_t{1} << 30U)
+      .capture_default_str()
+      .type_name("N")
+      .group(kSearchGroup);
+  command.add_option("--search-time", options.search_time, "Limit of each search: 30s, 2m; 0: none")
+      .capture_default_str()
+      .type_name("TIME")
+      .group(kSearchGroup);
 }
 
-void add_measure_options(CLI::App& command, Options& options) {
+void add_measure_options(const Command& command, Options& options) {
   command.add_option("--time", options.time, "Measuring time of each policy: 500ms, 2s, 1m")
-      ->capture_default_str()
-      ->type_name("TIME")
-      ->group(kMeasureGroup);
+      .capture_default_str()
+      .type_name("TIME")
+      .group(kMeasureGroup);
   command.add_option("--rounds", options.rounds, "Rounds of each policy at least")
-      ->check(CLI::Range(1, 1 << 30).description(""))
-      ->capture_default_str()
-      ->type_name("N")
-      ->group(kMeasureGroup);
+      .in_range(1, 1 << 30)
+      .capture_default_str()
+      .type_name("N")
+      .group(kMeasureGroup);
   command
       .add_flag("--no-check", options.no_check,
                 "Do not compare outputs with the sequential plan's (on a poisoned arena)")
-      ->group(kMeasureGroup);
+      .group(kMeasureGroup);
 }
 
-void add_tensor_options(CLI::App& command, Options& options) {
+void add_tensor_options(const Command& command, Options& options) {
   command
       .add_option("--input", options.inputs,
                   "TENANT:NAME=FILE.npy sets a model input (else seeded random); repeatable.\n"
                   "With one tenant, NAME=FILE.npy")
-      ->take_all()
-      ->allow_extra_args(false)
-      ->type_name("INPUT")
-      ->group(kTensorGroup);
+      .take_all()
+      .allow_extra_args(false)
+      .type_name("INPUT")
+      .group(kTensorGroup);
   command
       .add_option("--output", options.output,
                   "Folder for the outputs of a last round: TENANT.NAME.npy")
-      ->type_name("FOLDER")
-      ->group(kTensorGroup);
+      .type_name("FOLDER")
+      .group(kTensorGroup);
 }
 
-void add_report_options(CLI::App& command, Options& options) {
+void add_report_options(const Command& command, Options& options) {
   command.add_option("--json", options.json, "Write the numbers as JSON ('-': standard output)")
-      ->type_name("FILE")
-      ->group(kResultGroup);
+      .type_name("FILE")
+      .group(kResultGroup);
   command.add_option("--html", options.html, "Write a page with timelines that needs nothing else")
-      ->type_name("FILE")
-      ->group(kResultGroup);
+      .type_name("FILE")
+      .group(kResultGroup);
   command.add_option("--trace", options.trace, "Write timelines for Perfetto or chrome://tracing")
-      ->type_name("FILE")
-      ->group(kResultGroup);
+      .type_name("FILE")
+      .group(kResultGroup);
   command.add_option("--save-plan", options.save_plan, "Write the plan that is used")
-      ->type_name("FILE")
-      ->group(kResultGroup);
+      .type_name("FILE")
+      .group(kResultGroup);
   command
       .add_option("--save-plans", options.save_plans,
                   "Folder for the plan of every policy: POLICY.plan.json")
-      ->type_name("FOLDER")
-      ->group(kResultGroup);
+      .type_name("FOLDER")
+      .group(kResultGroup);
 }
 
-void add_verbosity_options(CLI::App& command, Options& options) {
-  auto* quiet = command.add_flag("-q,--quiet", options.is_quiet,
-                                 "No progress and no tables, only files and errors");
-  command.add_flag("-v,--verbose", options.is_verbose, "Say more")->excludes(quiet);
+void add_verbosity_options(const Command& command, Options& options) {
+  const CommandOption quiet = command.add_flag("-q,--quiet", options.is_quiet,
+                                               "No progress and no tables, only files and errors");
+  command.add_flag("-v,--verbose", options.is_verbose, "Say more").excludes(quiet);
 }
 
 std::chrono::milliseconds parse_duration(const std::string& text) {

@@ -8,9 +8,7 @@
 #include <gacer/engine.h>
 #include <gacer/policy.h>
 
-namespace CLI {
-class App;
-}
+#include "tools/gacer/command_line.h"
 
 namespace gacer::cli {
 
@@ -48,13 +46,13 @@ struct Options {
   MeasureOptions measure() const;
 };
 
-void add_models(CLI::App& command, Options& options, bool is_required = true);
-void add_engine_options(CLI::App& command, Options& options);
-void add_search_options(CLI::App& command, Options& options);
-void add_measure_options(CLI::App& command, Options& options);
-void add_tensor_options(CLI::App& command, Options& options);
-void add_report_options(CLI::App& command, Options& options);
-void add_verbosity_options(CLI::App& command, Options& options);
+void add_models(const Command& command, Options& options, bool is_required = true);
+void add_engine_options(const Command& command, Options& options);
+void add_search_options(const Command& command, Options& options);
+void add_measure_options(const Command& command, Options& options);
+void add_tensor_options(const Command& command, Options& options);
+void add_report_options(const Command& command, Options& options);
+void add_verbosity_options(const Command& command, Options& options);
 
 /// "2", "1.5s", "500ms", "3m"; Error{kUsage} otherwise.
 std::chrono::milliseconds parse_duration(const std::string& text);

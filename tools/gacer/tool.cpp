@@ -78,16 +78,17 @@ int parse_and_run(int argc, const char* const* argv) {
   app.get_formatter()->column_width(34);
   Invocation invocation;
   invocation.command_line = quote_command_line(argc, argv);
-  add_run_command(app, invocation);
-  add_compare_command(app, invocation);
-  add_profile_command(app, invocation);
-  add_plan_command(app, invocation);
-  add_replay_command(app, invocation);
-  add_explain_command(app, invocation);
-  add_check_command(app, invocation);
-  add_zoo_command(app, invocation);
-  add_devices_command(app, invocation);
-  add_ops_command(app, invocation);
+  const Command top(app);
+  add_run_command(top, invocation);
+  add_compare_command(top, invocation);
+  add_profile_command(top, invocation);
+  add_plan_command(top, invocation);
+  add_replay_command(top, invocation);
+  add_explain_command(top, invocation);
+  add_check_command(top, invocation);
+  add_zoo_command(top, invocation);
+  add_devices_command(top, invocation);
+  add_ops_command(top, invocation);
   check_command_exists(app, argc, argv);
   if (argc < 2) {
     fmt::print("{}", app.help());
