@@ -3,6 +3,7 @@
 #include <limits>
 #include <numeric>
 
+#include "ops/cast.h"
 #include "ops/data_movement.h"
 #include "ops/elementwise.h"
 
@@ -316,30 +317,61 @@ std::pair<TensorView, AxisView> arrange(const EvalContext& context, Tensor& stor
   return {copy, view};
 }
 
-/// Booleans are bytes of 0 and 1; the smallest of none is true.
+/// Smaller types are widened first: what is computed is the same, and each reducer is compiled for
+/// four types, not for twelve.
+DType wide_type(DType dtype) {
+  if (dtype == DType::kF64) return dtype;
+  if (is_float(dtype)) return DType::kF32;
+  const bool is_signed =
+      dtype == DType::kI8 || dtype == DType::kI16 || dtype == DType::kI32 || dtype == DType::kI64;
+  return is_signed ? DType::kI64 : DType::kU64;
+}
+
+template <typename R, typename T>
+void reduce_as(const TensorView& x, const TensorView& y, const AxisView& view, Team& team) {
+  const auto* from = reinterpret_cast<const T*>(x.data);
+  auto* to = reinterpret_cast<T*>(y.data);
+  if constexpr (std::is_same_v<R, LogSumExpReducer>)
+    log_sum_exp_view(from, to, view, team);
+  else
+    reduce_view<R>(from, to, view, team);
+}
+
 template <typename R>
-void evaluate_bool(const TensorView& x, const AxisView& view, const EvalContext& context) {
-  auto* y = reinterpret_cast<std::uint8_t*>(context.outputs[0].data);
-  reduce_view<R>(reinterpret_cast<const std::uint8_t*>(x.data), y, view, context.team);
-  for (std::int64_t i = 0; i < context.outputs[0].num_elements(); ++i) y[i] = y[i] != 0 ? 1 : 0;
+void reduce_wide(const TensorView& x, const TensorView& y, const AxisView& view, Team& team) {
+  switch (x.dtype) {
+    case DType::kF32:
+      return reduce_as<R, float>(x, y, view, team);
+    case DType::kF64:
+      return reduce_as<R, double>(x, y, view, team);
+    case DType::kI64:
+      return reduce_as<R, std::int64_t>(x, y, view, team);
+    case DType::kU64:
+      return reduce_as<R, std::uint64_t>(x, y, view, team);
+    default:
+      fail(ErrorKind::kInternal, "{} is no type that is reduced in", to_string(x.dtype));
+  }
 }
 
 template <typename R>
 void evaluate(const EvalContext& context) {
   Tensor storage;
   const auto [x, view] = arrange(context, storage);
+  const TensorView& y = context.outputs[0];
+  const DType wide = wide_type(x.dtype);
+  if (wide == x.dtype) return reduce_wide<R>(x, y, view, context.team);
+  Tensor wide_x(wide, x.shape);
+  Tensor wide_y(wide, y.shape);
+  const TensorView from = TensorView::of(wide_x);
+  const TensorView to = TensorView::of(wide_y);
+  cast_elements(x, from, context.team);
+  reduce_wide<R>(from, to, view, context.team);
   if constexpr (std::is_base_of_v<MaxReducer, R>) {
-    if (x.dtype == DType::kBool) return evaluate_bool<R>(x, view, context);
+    // The largest and the smallest of no number are the ends of the narrow type.
+    if (view.size == 0 && wide == DType::kI64)
+      for (std::int64_t& value : to.flat<std::int64_t>()) value >>= 64 - 8 * size_of(x.dtype);
   }
-  dispatch_in<TypeSet::kNumeric>(x.dtype, context.node, [&, &x = x, &view = view](auto tag) {
-    using T = decltype(tag);
-    const auto* from = reinterpret_cast<const T*>(x.data);
-    auto* to = reinterpret_cast<T*>(context.outputs[0].data);
-    if constexpr (std::is_same_v<R, LogSumExpReducer>)
-      log_sum_exp_view(from, to, view, context.team);
-    else
-      reduce_view<R>(from, to, view, context.team);
-  });
+  cast_elements(to, y, context.team);
 }
 
 template <typename R>

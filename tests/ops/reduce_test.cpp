@@ -1,5 +1,9 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <functional>
+#include <limits>
 
 #include "tests/ops/op_runner.h"
 
@@ -121,6 +125,31 @@ TEST(Reduce, WorksOnIntegersAndHalves) {
       run_op("Cast", {variable(iota(Shape{64}))}, attrs({{"to", std::int64_t{10}}}))[0];
   const Tensor sum = run_op("ReduceSum", {variable(half)})[0];
   EXPECT_EQ(static_cast<float>(sum.data<Half>()[0]), 2016);
+}
+
+template <typename T>
+class ReduceOfNarrowIntegers : public ::testing::Test {};
+using NarrowIntegers =
+    ::testing::Types<std::int8_t, std::uint8_t, std::int16_t, std::uint16_t, std::int32_t>;
+TYPED_TEST_SUITE(ReduceOfNarrowIntegers, NarrowIntegers);
+
+TYPED_TEST(ReduceOfNarrowIntegers, SumsWrapAndExtremesOfNothingAreTheTypesEnds) {
+  using T = TypeParam;
+  using Limits = std::numeric_limits<T>;
+  Tensor x(dtype_of<T>(), Shape{3});
+  std::ranges::copy(std::array<T, 3>{Limits::max(), T{2}, Limits::max()},
+                    x.template mutable_data<T>().begin());
+  const auto reduce = [](const char* op, const Tensor& data) {
+    return run_op(op, {variable(data)})[0].template data<T>()[0];
+  };
+  EXPECT_EQ(reduce("ReduceSum", x), static_cast<T>(std::int64_t{2} * Limits::max() + 2));
+  EXPECT_EQ(reduce("ReduceMax", x), Limits::max());
+  EXPECT_EQ(reduce("ReduceMin", x), T{2});
+  const Tensor nothing(dtype_of<T>(), Shape{0});
+  EXPECT_EQ(reduce("ReduceSum", nothing), T{0});
+  EXPECT_EQ(reduce("ReduceProd", nothing), T{1});
+  EXPECT_EQ(reduce("ReduceMax", nothing), Limits::lowest());
+  EXPECT_EQ(reduce("ReduceMin", nothing), Limits::max());
 }
 
 TEST(Reduce, MaxPropagatesNanAndLogSumExpDoesNotOverflow) {
