@@ -144,6 +144,17 @@ TEST_P(CudaKernel, ConvolutionsOfScaledImages) {
   }
 }
 
+TEST_P(CudaKernel, DepthwiseAndFirstConvolutionsOfScaledImages) {
+  Attributes depthwise = conv(3, 1, 48);
+  depthwise.set("relu", std::int64_t{1});
+  check(make_case("AffineConv", {{2, 48, 15, 15}, {48, 1, 3, 3}, {48}, {48}, {48}}, {1, 2, 3, 4},
+                  depthwise, {activation(Activation::kRelu)}));
+  Attributes first = conv(3, 2);
+  first.set("relu", std::int64_t{0});
+  check(make_case("AffineConv", {{2, 3, 37, 41}, {16, 3, 3, 3}, {16}, {3}, {3}}, {1, 2, 3, 4},
+                  first, {activation(Activation::kRelu)}));
+}
+
 TEST_P(CudaKernel, ConvolutionWithGateAndSigmoid) {
   check(make_case("Conv", {{2, 32, 14, 14}, {64, 32, 1, 1}, {64}}, {1, 2}, conv(1, 1),
                   {activation(Activation::kSigmoid), operand(PostOp::Kind::kMul)}));

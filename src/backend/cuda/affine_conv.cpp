@@ -108,8 +108,10 @@ class AffineConvKernel final : public Kernel {
 class AffineConv final : public KernelImpl {
  public:
   explicit AffineConv(const Services& services) : services_(services) {
+    convs_.push_back(make_depthwise_conv(services));
     convs_.push_back(make_dnn_conv(services));
     convs_.push_back(make_blas_conv(services));
+    convs_.push_back(make_thin_conv(services));
     convs_.push_back(make_few_rows_conv(services));
     convs_.push_back(make_split_conv(services));
   }

@@ -118,6 +118,9 @@ class DepthwiseConv final : public KernelImpl {
     for (const std::string& form : result->forms) keys.push_back(std::string(kFamily) + form);
     return keys;
   }
+  std::optional<bool> knows(const std::string& key) const override {
+    return key.starts_with(kFamily);
+  }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const Result<DepthwisePlan> result = plan(call);
     if (!result) fail(ErrorKind::kUnsupported, "{}", result.reason());
