@@ -11,8 +11,8 @@
 namespace gacer {
 namespace {
 
-constexpr std::array kAnchors = {"Conv", "ConvTranspose", "Linear", "MatMul", "Gemm",
-                                 "BatchNormalization", "Add", "Mul"};
+constexpr std::array kAnchors = {"Conv", "ConvTranspose",      "Linear", "MatMul",
+                                 "Gemm", "BatchNormalization", "Add",    "Mul"};
 
 /// The operator as a post-op, if it is an activation whose parameters are known.
 std::optional<PostOp> as_activation(const Rewriter& rewriter, const Node& node) {

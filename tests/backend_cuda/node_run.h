@@ -20,7 +20,8 @@ struct NodeCase {
 };
 
 /// Makes a case of one node. Operands whose index is in `constants` are constants, those of rank 0
-/// are absent. Posts are appended; a post with an operand reads an extra input of the result's shape.
+/// are absent. Posts are appended; a post with an operand reads an extra input of the result's
+/// shape.
 NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
                    const std::vector<int>& constants, Attributes attributes = {},
                    std::vector<PostOp> posts = {}, unsigned seed = 1);
