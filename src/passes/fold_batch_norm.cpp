@@ -2,17 +2,10 @@
 // BatchNormalization at inference, Mul and Add (Sub, Div) with a constant per channel or a scalar.
 // With scale s and shift t per output channel:  w' = s*w,  b' = s*b + t.
 
-#include <cmath>
-
 #include "passes/rewrite.h"
 
 namespace gacer {
 namespace {
-
-struct Affine {
-  std::vector<float> scale;
-  std::vector<float> shift;
-};
 
 /// A constant as one number per channel of a value of shape [N, C, …]; empty when it is not that.
 std::vector<float> per_channel(const Graph& graph, ValueId id, const Shape& shape) {
@@ -27,23 +20,6 @@ std::vector<float> per_channel(const Graph& graph, ValueId id, const Shape& shap
       tensor.shape()[axis] != channels)
     return {};
   return values;
-}
-
-std::optional<Affine> affine_of_batch_norm(const Graph& graph, const Node& node) {
-  if (node.outputs.size() > 1 || node.attributes.get_int("training_mode", 0) != 0)
-    return std::nullopt;
-  for (std::size_t i = 1; i < 5; ++i)
-    if (!graph.is_constant(node.inputs[i])) return std::nullopt;
-  const float epsilon = node.attributes.get_float("epsilon", 1e-5F);
-  const auto part = [&](std::size_t i) { return floats_of(*graph.value(node.inputs[i]).constant); };
-  const std::vector<float> gamma = part(1), beta = part(2), mean = part(3), variance = part(4);
-  Affine affine;
-  for (std::size_t c = 0; c < gamma.size(); ++c) {
-    const float scale = gamma[c] / std::sqrt(variance[c] + epsilon);
-    affine.scale.push_back(scale);
-    affine.shift.push_back(beta[c] - mean[c] * scale);
-  }
-  return affine;
 }
 
 std::optional<Affine> affine_of_arithmetic(const Graph& graph, const Node& node, ValueId data) {

@@ -2,8 +2,6 @@
 // scale and shift channels while they load them save a pass over the image. Only where nothing else
 // reads the scaled image. Runs last: it takes nodes as the other passes leave them.
 
-#include <cmath>
-
 #include "passes/rewrite.h"
 
 namespace gacer {
@@ -30,13 +28,10 @@ class PrologueFuser {
     const NodeId producer = graph_.value(image).producer;
     if (producer == kNone || rewriter_.sole_consumer(image) == kNone) return kNone;
     const Node& node = graph_.node(producer);
-    if (node.op != "BatchNormalization" || node.outputs.size() != 1 || graph_.value(image).slice_of)
-      return kNone;
+    if (node.op != "BatchNormalization" || graph_.value(image).slice_of) return kNone;
     for (const PostOp& post : node.post)
       if (post.kind != PostOp::Kind::kActivation || post.activation != Activation::kRelu)
         return kNone;
-    for (std::size_t i = 1; i < 5; ++i)
-      if (!graph_.is_constant(node.inputs[i])) return kNone;
     return producer;
   }
 
@@ -45,12 +40,14 @@ class PrologueFuser {
     const NodeId norm_id = batch_norm_of(conv.inputs[0]);
     if (norm_id == kNone || !graph_.is_constant(conv.inputs[1])) return false;
     const Node norm = graph_.node(norm_id);
+    const std::optional<Affine> affine = affine_of_batch_norm(graph_, norm);
+    if (!affine) return false;
     const bool has_bias = conv.num_op_inputs > 2;
 
     Node fused = conv;
     fused.op = "AffineConv";
     fused.attributes.set("relu", std::int64_t{norm.post.empty() ? 0 : 1});
-    const auto [scale, shift] = add_affine(norm);
+    const auto [scale, shift] = add_affine(norm, *affine);
     fused.inputs = {norm.inputs[0], conv.inputs[1], has_bias ? conv.inputs[2] : kNone, scale,
                     shift};
     const auto first_operand = static_cast<int>(fused.inputs.size());
@@ -70,25 +67,13 @@ class PrologueFuser {
     return true;
   }
 
-  /// A batch norm's parameters as scale and shift, in f32 whatever the image is.
-  std::pair<ValueId, ValueId> add_affine(const Node& norm) {
-    const float epsilon = norm.attributes.get_float("epsilon", 1e-5F);
-    const auto part = [&](std::size_t i) {
-      return floats_of(*graph_.value(norm.inputs[i]).constant);
-    };
-    std::vector<float> scale = part(1);
-    std::vector<float> shift = part(2);
-    const std::vector<float> mean = part(3);
-    const std::vector<float> variance = part(4);
-    for (std::size_t c = 0; c < scale.size(); ++c) {
-      scale[c] /= std::sqrt(variance[c] + epsilon);
-      shift[c] -= mean[c] * scale[c];
-    }
-    const Shape shape{static_cast<std::int64_t>(scale.size())};
+  /// As constants, in f32 whatever the image is.
+  std::pair<ValueId, ValueId> add_affine(const Node& norm, const Affine& affine) {
+    const Shape shape{static_cast<std::int64_t>(affine.scale.size())};
     const auto add = [&](const char* what, const std::vector<float>& values) {
       return graph_.add_constant(norm.name + what, make_float_tensor(DType::kF32, shape, values));
     };
-    return {add(".scale", scale), add(".shift", shift)};
+    return {add(".scale", affine.scale), add(".shift", affine.shift)};
   }
 
   Graph& graph_;

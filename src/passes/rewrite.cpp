@@ -1,6 +1,7 @@
 #include "passes/rewrite.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/convert.h"
 #include "base/dtype.h"
@@ -66,6 +67,23 @@ Tensor make_float_tensor(DType dtype, Shape shape, const std::vector<float>& val
   convert_numbers(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), dtype,
                   tensor.mutable_bytes(), tensor.num_elements());
   return tensor;
+}
+
+std::optional<Affine> affine_of_batch_norm(const Graph& graph, const Node& node) {
+  if (node.outputs.size() > 1 || node.attributes.get_int("training_mode", 0) != 0)
+    return std::nullopt;
+  for (std::size_t i = 1; i < 5; ++i)
+    if (!graph.is_constant(node.inputs[i])) return std::nullopt;
+  const float epsilon = node.attributes.get_float("epsilon", 1e-5F);
+  const auto part = [&](std::size_t i) { return floats_of(*graph.value(node.inputs[i]).constant); };
+  const std::vector<float> gamma = part(1), beta = part(2), mean = part(3), variance = part(4);
+  Affine affine;
+  for (std::size_t c = 0; c < gamma.size(); ++c) {
+    const float scale = gamma[c] / std::sqrt(variance[c] + epsilon);
+    affine.scale.push_back(scale);
+    affine.shift.push_back(beta[c] - mean[c] * scale);
+  }
+  return affine;
 }
 
 }  // namespace gacer

@@ -51,6 +51,14 @@ std::vector<float> floats_of(const Tensor& tensor);
 /// An f32 vector as a constant of `dtype` (f32, f16, bf16).
 Tensor make_float_tensor(DType dtype, Shape shape, const std::vector<float>& values);
 
+/// What scales and shifts each channel.
+struct Affine {
+  std::vector<float> scale;
+  std::vector<float> shift;
+};
+/// What a BatchNormalization with stored, constant statistics does; nothing for another one.
+std::optional<Affine> affine_of_batch_norm(const Graph& graph, const Node& node);
+
 /// Whether a change of node `id` may stay: the device supports it now, or did not before either.
 class SupportCheck {
  public:
