@@ -29,6 +29,12 @@ int attribute(CUdevice device, CUdevice_attribute which) {
   return value;
 }
 
+std::string name_of(CUdevice device) {
+  std::array<char, 256> name = {};
+  GACER_CU(cuDeviceGetName(name.data(), static_cast<int>(name.size()), device));
+  return name.data();
+}
+
 }  // namespace
 
 Context::Context(int ordinal) {
@@ -36,6 +42,7 @@ Context::Context(int ordinal) {
   GACER_CU(cuDeviceGet(&device_, ordinal));
   GACER_CU(cuDevicePrimaryCtxRetain(&primary_, device_));
   make_current();
+  name_ = name_of(device_);
   num_sms_ = attribute(device_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   compute_capability_ = 10 * attribute(device_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
                         attribute(device_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
@@ -115,15 +122,13 @@ DeviceInfo describe_device(int ordinal) {
   GACER_CU(initialize());
   CUdevice device = 0;
   GACER_CU(cuDeviceGet(&device, ordinal));
-  std::array<char, 256> name = {};
-  GACER_CU(cuDeviceGetName(name.data(), static_cast<int>(name.size()), device));
   std::size_t memory = 0;
   GACER_CU(cuDeviceTotalMem(&memory, device));
   int driver = 0;
   GACER_CU(cuDriverGetVersion(&driver));
 
   DeviceInfo info;
-  info.name = name.data();
+  info.name = name_of(device);
   info.kind = "cuda";
   info.index = ordinal;
   info.num_units = attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);

@@ -30,6 +30,7 @@ class Context {
   CUcontext primary() const { return primary_; }
   int num_groups() const { return static_cast<int>(groups_.size()); }
   int sms_per_group() const { return sms_per_group_; }
+  const std::string& name() const { return name_; }  ///< of the GPU
   int num_sms() const { return num_sms_; }
   int compute_capability() const { return compute_capability_; }  ///< 90 for 9.0
 
@@ -57,6 +58,7 @@ class Context {
 
   CUdevice device_ = 0;
   CUcontext primary_ = nullptr;
+  std::string name_;
   int num_sms_ = 0;
   int sms_per_group_ = 0;
   int compute_capability_ = 0;

@@ -5,10 +5,12 @@
 #include <future>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include <fmt/ranges.h>
 
+#include "backend/cuda/code_cache.h"
 #include "backend/cuda/dnn_graph.h"
 #include "backend/cuda/worker_pool.h"
 
@@ -96,43 +98,74 @@ std::vector<DnnEngine> ask_heuristics(const OperationGraph& graph, cudnnBackendH
   return engines;
 }
 
-class BuiltPlan final : public DnnPlan {
- public:
-  /// Built with `builder`, which may be another thread's handle; executed with `handle`.
-  BuiltPlan(std::shared_ptr<DnnHandle> handle, std::shared_ptr<DnnHandle> builder,
-            const DnnConv& conv, const DnnEngine& choice)
-      : handle_(std::move(handle)),
-        builder_(std::move(builder)),
-        graph_(builder_->get(), conv),
-        engine_(CUDNN_BACKEND_ENGINE_DESCRIPTOR),
-        config_(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR),
-        plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
-    engine_.set_descriptor(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph_.get());
-    engine_.set_one(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, choice.index);
+/// An engine with its knobs, on an operation graph: what a plan is built from.
+struct Configuration {
+  Configuration(cudnnHandle_t handle, const DnnConv& conv, const DnnEngine& choice)
+      : graph(handle, conv),
+        engine(CUDNN_BACKEND_ENGINE_DESCRIPTOR),
+        config(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR) {
+    engine.set_descriptor(CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph.get());
+    engine.set_one(CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, choice.index);
     if (choice.sm_target > 0)
-      engine_.set_one(CUDNN_ATTR_ENGINE_SM_COUNT_TARGET, CUDNN_TYPE_INT32,
-                      static_cast<std::int32_t>(choice.sm_target));
-    engine_.finalize("engine");
+      engine.set_one(CUDNN_ATTR_ENGINE_SM_COUNT_TARGET, CUDNN_TYPE_INT32,
+                     static_cast<std::int32_t>(choice.sm_target));
+    engine.finalize("engine");
     std::vector<cudnnBackendDescriptor_t> raws;
     for (const auto& [type, value] : choice.knobs) {
-      knobs_.push_back(std::make_unique<Descriptor>(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR));
-      Descriptor& knob = *knobs_.back();
+      knobs.push_back(std::make_unique<Descriptor>(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR));
+      Descriptor& knob = *knobs.back();
       knob.set_one(CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE,
                    static_cast<cudnnBackendKnobType_t>(type));
       knob.set_one(CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, value);
       knob.finalize("knob");
       raws.push_back(knob.get());
     }
-    config_.set_descriptor(CUDNN_ATTR_ENGINECFG_ENGINE, engine_);
+    config.set_descriptor(CUDNN_ATTR_ENGINECFG_ENGINE, engine);
     if (!raws.empty())
-      config_.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                  static_cast<std::int64_t>(raws.size()), raws.data());
-    config_.finalize("engine configuration");
-    plan_.set_one(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, builder_->get());
-    plan_.set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config_);
-    plan_.finalize("execution plan");
-    workspace_bytes_ = static_cast<std::size_t>(
-        plan_.get_one<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
+      config.set(CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                 static_cast<std::int64_t>(raws.size()), raws.data());
+    config.finalize("engine configuration");
+  }
+
+  OperationGraph graph;
+  Descriptor engine;
+  std::vector<std::unique_ptr<Descriptor>> knobs;
+  Descriptor config;
+};
+
+class BuiltPlan final : public DnnPlan {
+ public:
+  /// Built with `builder`, which may be another thread's handle; executed with `handle`.
+  BuiltPlan(std::shared_ptr<DnnHandle> handle, std::shared_ptr<DnnHandle> builder,
+            const DnnConv& conv, const DnnEngine& choice)
+      : BuiltPlan(std::move(handle), std::move(builder)) {
+    configuration_ = std::make_unique<Configuration>(builder_->get(), conv, choice);
+    plan_.set_descriptor(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration_->config);
+    finalize();
+  }
+  /// From what text() of such a plan gave, with nothing left to compile.
+  BuiltPlan(std::shared_ptr<DnnHandle> handle, std::shared_ptr<DnnHandle> builder,
+            const std::string& text)
+      : BuiltPlan(std::move(handle), std::move(builder)) {
+    plan_.set(CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
+              static_cast<std::int64_t>(text.size()), text.data());
+    finalize();
+  }
+
+  /// The plan with its code, if cuDNN can write its engine down (those that are compiled at run
+  /// time); else empty.
+  std::string text() const {
+    constexpr auto kName = CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION;
+    std::int64_t size = 0;
+    if (cudnnBackendGetAttribute(plan_.get(), kName, CUDNN_TYPE_CHAR, 0, &size, nullptr) !=
+            CUDNN_STATUS_SUCCESS ||
+        size <= 0)
+      return "";
+    std::string result(static_cast<std::size_t>(size), '\0');
+    if (cudnnBackendGetAttribute(plan_.get(), kName, CUDNN_TYPE_CHAR, size, &size, result.data()) !=
+        CUDNN_STATUS_SUCCESS)
+      return "";
+    return result;
   }
 
   std::size_t workspace_bytes() const override { return workspace_bytes_; }
@@ -156,12 +189,21 @@ class BuiltPlan final : public DnnPlan {
   }
 
  private:
+  BuiltPlan(std::shared_ptr<DnnHandle> handle, std::shared_ptr<DnnHandle> builder)
+      : handle_(std::move(handle)),
+        builder_(std::move(builder)),
+        plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+    plan_.set_one(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, builder_->get());
+  }
+  void finalize() {
+    plan_.finalize("execution plan");
+    workspace_bytes_ = static_cast<std::size_t>(
+        plan_.get_one<std::int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64));
+  }
+
   std::shared_ptr<DnnHandle> handle_;
   std::shared_ptr<DnnHandle> builder_;
-  OperationGraph graph_;
-  Descriptor engine_;
-  std::vector<std::unique_ptr<Descriptor>> knobs_;
-  Descriptor config_;
+  std::unique_ptr<Configuration> configuration_;  ///< none for a plan from text
   Descriptor plan_;
   std::size_t workspace_bytes_ = 0;
 };
@@ -214,6 +256,25 @@ std::string plan_text(const DnnConv& conv, const DnnEngine& engine) {
   return fmt::format("sm{} {} {}", engine.sm_target, engine.text(), conv.text());
 }
 
+/// A plan from the cache on disk, or a new one, which goes there.
+std::shared_ptr<const DnnPlan> build(const Context& context, std::shared_ptr<DnnHandle> handle,
+                                     std::shared_ptr<DnnHandle> builder, const DnnConv& conv,
+                                     const DnnEngine& engine) {
+  static const CodeCache cache(CodeCache::default_folder());
+  const std::string key =
+      fmt::format("cuDNN {} on {}\n{}", Dnn::version(), context.name(), plan_text(conv, engine));
+  if (const std::optional<std::string> text = cache.find(key)) {
+    try {
+      return std::make_shared<const BuiltPlan>(handle, builder, *text);
+    } catch (const Error&) {
+      // Written by another driver, say: it is built and written anew.
+    }
+  }
+  auto plan = std::make_shared<const BuiltPlan>(handle, builder, conv, engine);
+  if (const std::string text = plan->text(); !text.empty()) cache.store(key, text);
+  return plan;
+}
+
 /// Builds plans on other threads, each with a handle of its own.
 class Builders {
  public:
@@ -231,7 +292,7 @@ class Builders {
       // Whatever goes wrong is told to whoever asks for the plan.
       try {
         context_.make_current();
-        promise->set_value(std::make_shared<const BuiltPlan>(handle_, own_handle(), conv, engine));
+        promise->set_value(build(context_, handle_, own_handle(), conv, engine));
       } catch (...) {
         promise->set_exception(std::current_exception());
       }
@@ -308,7 +369,7 @@ std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& e
   if (state_->builders) plan = state_->builders->take(plan_text(conv, engine));
   if (plan) return plan;
   state_->context.make_current();
-  plan = std::make_shared<const BuiltPlan>(state_->handle, state_->handle, conv, engine);
+  plan = build(state_->context, state_->handle, state_->handle, conv, engine);
   return plan;
 }
 
