@@ -165,6 +165,19 @@ void Compiler::prepare_ahead(const Plan& plan) {
   });
 }
 
+void Compiler::prepare_ahead(int tenant, NodeId node, const std::vector<std::string>& variants) {
+  const PlacedTenant& placed = *tenants_[static_cast<std::size_t>(tenant)];
+  const std::int64_t batch = placed.graph().batch;
+  const KernelCall call =
+      make_call(placed.graph(), node, placed.precision, placed.chunk_range(node, {0, batch}));
+  for (const KernelImpl* impl : device_.kernels()) {
+    std::vector<std::string> own;
+    for (const std::string& variant : variants)
+      if (impl->knows(variant) == true) own.push_back(variant);
+    if (!own.empty() && impl->supports(call)) impl->prepare_ahead(call, own);
+  }
+}
+
 std::vector<StepRef> Compiler::find_unknown(const Plan& plan) {
   std::vector<StepRef> unknown;
   for_each_new(plan, [&](const Step&, StepRef ref, const KernelCall&, const auto& impl) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <set>
 
 #include "base/error.h"
 #include "cost/model.h"
@@ -234,6 +235,19 @@ Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
   }
 }
 
+void EngineCore::build_ahead() {
+  // GPU variants are compiled: that can go on while the model is asked.
+  if (device_->info().kind != "cuda") return;
+  std::set<std::pair<std::string, std::int64_t>> seen;
+  for (std::size_t t = 0; t < problem_.tenants.size(); ++t) {
+    const std::vector<ProblemNode>& nodes = problem_.tenants[t].nodes;
+    for (std::size_t n = 0; n < nodes.size(); ++n)
+      if (seen.emplace(nodes[n].signature, nodes[n].batch).second)
+        compiler_.prepare_ahead(static_cast<int>(t), static_cast<NodeId>(n),
+                                promising_variants(rows_, nodes[n]));
+  }
+}
+
 Plan EngineCore::search_once(const Policy& found, const std::string& policy,
                              const PolicyLimits& limits) {
   check_cancelled("planning");
@@ -241,7 +255,10 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   if (!evaluator_) evaluator_.emplace(compiler_, problem_);
   evaluator_->begin_search();
   SearchContext context{problem_, rows_, model, nullptr, limits, options_.seed, {}, nullptr};
-  if (limits.measurements > 0) context.device = &*evaluator_;
+  if (limits.measurements > 0) {
+    context.device = &*evaluator_;
+    build_ahead();
+  }
   context.on_progress = [&](const SearchProgress& progress) {
     report(progress.phase, progress.done, progress.total,
            fmt::format("best {:.3f} ms", progress.best_ms));

@@ -66,6 +66,8 @@ class EngineCore {
 
  private:
   Plan make_baseline() const;
+  /// Begins to build the variants that searches choose from.
+  void build_ahead();
   Plan search_once(const Policy& found, const std::string& policy, const PolicyLimits& limits);
   /// Drops the rows of steps whose variant no kernel offers; false when there are none.
   bool forget_stale_rows(const Plan& plan);

@@ -49,13 +49,16 @@ std::optional<double> Session::measure(const Plan& plan) {
   return *ms;
 }
 
-bool Session::is_over() const {
+bool Session::is_over(double share) const {
   if (context_.is_cancelled && context_.is_cancelled->load()) return true;
   return context_.limits.time.count() > 0 &&
-         std::chrono::steady_clock::now() - begin_ >= context_.limits.time;
+         std::chrono::steady_clock::now() - begin_ >= context_.limits.time * share;
 }
 
-bool Session::may_evaluate() const { return evaluations_ < limit_ && !is_over(); }
+bool Session::may_evaluate() const {
+  constexpr double kModelShare = 0.5;
+  return evaluations_ < limit_ && !is_over(has_device() ? kModelShare : 1);
+}
 
 bool Session::may_measure(std::int64_t reserve) const {
   return has_device() && measurements_ + reserve < context_.limits.measurements && !is_over();

@@ -34,8 +34,9 @@ class Session {
   /// Milliseconds on the device; empty when it refuses. Counts one measurement.
   std::optional<double> measure(const Plan& plan);
 
-  /// False when evaluations, time or the user's patience have run out. A first evaluation is always
-  /// allowed, so that every policy has a plan.
+  /// False when evaluations, time or the user's patience have run out; where plans are measured,
+  /// half of the time is kept for that. A first evaluation is always allowed, so that every policy
+  /// has a plan.
   bool may_evaluate() const;
   /// `reserve` more must be left.
   bool may_measure(std::int64_t reserve = 0) const;
@@ -60,7 +61,8 @@ class Session {
   };
 
  private:
-  bool is_over() const;
+  /// Whether this share of the time has passed, or the user stopped the search.
+  bool is_over(double share = 1) const;
   void show(double best_ms);
 
   SearchContext& context_;

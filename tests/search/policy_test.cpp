@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -102,6 +103,40 @@ TEST(Policy, OnAGpuSimplePlansKeepToTheWholeDevice) {
       for (const Step& step : lane.steps)
         EXPECT_EQ(step.budget.size(16), 16) << policy << ", node " << step.node;
   }
+}
+
+TEST(Regulated, ASlowModelLeavesTimeToMeasure) {
+  const auto synthetic = test::make_random_synthetic(5);
+  class SlowModel final : public Evaluator {
+   public:
+    explicit SlowModel(const test::Synthetic& made) : model_(made.problem, made.rows) {}
+    Result<double> evaluate(const Plan& plan) override {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      return model_.evaluate(plan);
+    }
+
+   private:
+    ModelEvaluator model_;
+  };
+  class Counting final : public Evaluator {
+   public:
+    explicit Counting(const test::Synthetic& made) : model_(made.problem, made.rows) {}
+    Result<double> evaluate(const Plan& plan) override {
+      ++count;
+      return model_.evaluate(plan);
+    }
+    int count = 0;
+
+   private:
+    ModelEvaluator model_;
+  };
+  SlowModel model(synthetic);
+  Counting device(synthetic);
+  SearchContext context{synthetic.problem, synthetic.rows, model};
+  context.device = &device;
+  context.limits = {1'000'000, 20, std::chrono::milliseconds(600)};
+  find_policy("gacer").make(context);
+  EXPECT_GE(device.count, 10);
 }
 
 TEST(Policy, NodesWithoutRowsAreNamed) {
