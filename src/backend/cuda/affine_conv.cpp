@@ -132,12 +132,15 @@ class AffineConv final : public KernelImpl {
     return Refusal{reasons};
   }
   std::vector<std::string> variants(const KernelCall& call, int width) const override {
+    // Best guesses come first, and each has the same pass before it: a few tell enough.
+    const std::size_t most = width >= services_.context().num_groups() ? 3 : 1;
     const InnerCall inner(call);
     std::vector<std::string> keys;
     for (const auto& conv : convs_) {
       if (!conv->supports(inner.call())) continue;
-      for (const std::string& key : conv->variants(inner.call(), width))
-        keys.push_back(std::string(kFamily) + key);
+      const std::vector<std::string> own = conv->variants(inner.call(), width);
+      for (std::size_t i = 0; i < std::min(most, own.size()); ++i)
+        keys.push_back(std::string(kFamily) + own[i]);
     }
     return keys;
   }
