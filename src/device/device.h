@@ -83,6 +83,10 @@ class Device {
   /// Bytes that buffers of this device hold now (arenas, weights, workspaces); 0 when not counted.
   virtual std::size_t allocated_bytes() const { return 0; }
 
+  /// False after a failure that nothing on this device survives (a GPU's context is gone with an
+  /// illegal access): only a new process can go on.
+  virtual bool is_usable() { return true; }
+
   /// Implementations in order of preference.
   virtual std::span<const KernelImpl* const> kernels() const = 0;
   /// The layout that image operators prefer for a precision, or kRowMajor to keep what is there.

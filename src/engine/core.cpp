@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <set>
 
+#include <fmt/ranges.h>
+
 #include "base/error.h"
 #include "cost/model.h"
 #include "engine/baseline.h"
@@ -20,6 +22,11 @@ namespace {
 constexpr std::string_view kSimPrefix = "sim:";
 /// How often a plan of stale rows is made again.
 constexpr int kStaleTries = 3;
+/// Variants that may take a process down before that counts as the device's own trouble.
+constexpr int kMostQuarantined = 16;
+/// Crashes between two variants, of a process that is started again all the same.
+constexpr int kMostUnexplained = 2;
+constexpr const char* kStoppedProfile = "profiling was stopped; what was measured is kept";
 
 Precision parse_precision_option(const std::string& text) {
   const std::optional<Precision> precision = parse_precision(text);
@@ -30,6 +37,11 @@ Precision parse_precision_option(const std::string& text) {
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+std::size_t count_quarantined(const ProfileTable& rows) {
+  const std::vector<ProfileRow> all = rows.all();
+  return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), is_quarantined));
 }
 
 void require_valid(const TenantSpec& spec) {
@@ -70,6 +82,7 @@ EngineCore::EngineCore(EngineOptions options)
       compiler_(*device_, tenants_) {
   problem_.device = device_->info();
   problem_.is_width_fixed = device_->is_width_fixed();
+  if (options_.announce_descriptor >= 0) announcer_.emplace(options_.announce_descriptor);
 }
 
 int EngineCore::add_tenant(const TenantSpec& spec) {
@@ -87,6 +100,11 @@ int EngineCore::add_graph(const TenantSpec& spec, Graph graph) {
 }
 
 int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
+  if (named.weight != 1 || named.latency_target_ms > 0)
+    warn(
+        fmt::format("tenant '{}': weight and latency are kept, but searches minimise the round "
+                    "alone; a priority acts",
+                    named.name));
   auto placed = std::make_unique<PlacedTenant>(place_tenant(*device_, precision_, named, model));
   ProblemTenant facts = make_problem_tenant(*placed);
   const auto index = static_cast<int>(tenants_.size());
@@ -116,7 +134,14 @@ void EngineCore::require_tenants() const {
 
 void EngineCore::report(const std::string& phase, std::int64_t done, std::int64_t total,
                         const std::string& detail) const {
-  if (options_.on_progress) options_.on_progress({phase, done, total, detail});
+  const Progress progress{phase, done, total, detail};
+  if (options_.on_progress) options_.on_progress(progress);
+  if (announcer_) announcer_->progress(progress);
+}
+
+void EngineCore::warn(const std::string& text) const {
+  if (options_.on_warning) options_.on_warning(text);
+  if (announcer_) announcer_->warning(text);
 }
 
 void EngineCore::check_cancelled(const char* what) const {
@@ -133,7 +158,7 @@ void EngineCore::open_profile() {
   }
   if (!options_.use_profile) return;
   db_.emplace(options_.profile_path.empty() ? default_profile_path() : options_.profile_path);
-  for (const std::string& warning : db_->warnings()) report("profile", 0, 0, warning);
+  for (const std::string& warning : db_->warnings()) warn(warning);
   rows_ = db_->load(problem_.device.profile_id());
 }
 
@@ -147,6 +172,11 @@ void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
   }
   Profiler profiler(*device_, tenants_, compiler_.constants(), limits);
   profiler.is_cancelled = options_.is_cancelled;
+  profiler.known = &rows_;
+  if (announcer_) {
+    profiler.on_begin = [&](const ProfileRow& row) { announcer_->begin(row); };
+    profiler.on_end = [&] { announcer_->end(); };
+  }
   profiler.on_row = [&](const ProfileRow& row) {
     rows_.add(row);
     if (db_) db_->store(problem_.device.profile_id(), row);
@@ -193,14 +223,59 @@ void EngineCore::require_rows() const {
   }
 }
 
+void EngineCore::profile_here() {
+  profile_tasks("profile", /*is_chunks=*/false);
+  require_rows();
+  profile_tasks("profile chunks", /*is_chunks=*/true);
+}
+
+void EngineCore::profile_in_child() {
+  using How = MeasuringEnd::How;
+  MeasuringOptions listening;
+  listening.on_progress = options_.on_progress;
+  listening.on_warning = options_.on_warning;
+  listening.is_cancelled = options_.is_cancelled;
+  int set_aside = 0;
+  int unexplained = 0;
+  while (!find_missing_rows(problem_, rows_).empty()) {
+    const MeasuringEnd end = run_measuring_process(options_.measuring_command, listening);
+    const std::size_t before = count_quarantined(rows_);
+    rows_ = db_->load(problem_.device.profile_id());
+    // A node that nothing runs is reported by the one who asked.
+    if (end.how == How::kDone || end.exit_code == exit_code(ErrorKind::kUnsupported)) return;
+    if (end.how == How::kInterrupted) fail(ErrorKind::kInterrupted, "{}", kStoppedProfile);
+    if (end.how != How::kFailed && end.last) {
+      ProfileRow row = *end.last;
+      row.rejected = quarantine_text(end.text);
+      db_->store(problem_.device.profile_id(), row);
+      db_->flush();
+      rows_.add(std::move(row));
+    }
+    // Where the device was lost, the process itself has set the variant aside.
+    const bool is_explained = count_quarantined(rows_) > before;
+    ++(is_explained ? set_aside : unexplained);
+    const bool may_go_on = is_explained || end.how != How::kFailed;
+    if (!may_go_on || set_aside > kMostQuarantined || unexplained > kMostUnexplained)
+      fail(end.exit_code == exit_code(ErrorKind::kOutOfMemory) ? ErrorKind::kOutOfMemory
+                                                               : ErrorKind::kDevice,
+           "the process that measures failed ({}): {}\n  command: {}",
+           end.how == How::kFailed ? fmt::format("exit code {}", end.exit_code) : "crashed",
+           end.text, fmt::join(options_.measuring_command, " "));
+    warn(is_explained
+             ? fmt::format("a variant took its process down and is set aside: {}", end.text)
+             : fmt::format("measuring starts anew after a crash: {}", end.text));
+  }
+}
+
 double EngineCore::profile() {
   require_tenants();
   const auto begin = std::chrono::steady_clock::now();
   open_profile();
   if (device_->info().kind != "sim") {
-    profile_tasks("profile", /*is_chunks=*/false);
-    require_rows();
-    profile_tasks("profile chunks", /*is_chunks=*/true);
+    if (db_ && !options_.measuring_command.empty())
+      profile_in_child();
+    else
+      profile_here();
   }
   require_rows();
   return seconds_since(begin);
@@ -213,9 +288,8 @@ bool EngineCore::forget_stale_rows(const Plan& plan) {
     const Step& step = plan.step(ref);
     const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(step.tenant)]
                                   .nodes[static_cast<std::size_t>(step.node)];
-    report("profile", 0, 0,
-           fmt::format("no kernel offers '{}' any more: '{}' is measured anew", step.variant,
-                       node.name));
+    warn(fmt::format("no kernel offers '{}' any more: '{}' is measured anew", step.variant,
+                     node.name));
     rows_.erase(node.signature, step.chunk.size());
     if (db_) db_->erase(problem_.device.profile_id(), node.signature, step.chunk.size());
   }

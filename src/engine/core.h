@@ -11,6 +11,7 @@
 #include "engine/check.h"
 #include "engine/compile.h"
 #include "engine/evaluator.h"
+#include "engine/measuring_process.h"
 #include "engine/placed_tenant.h"
 #include "engine/tenant_io.h"
 #include "plan/problem.h"
@@ -61,6 +62,7 @@ class EngineCore {
 
   void report(const std::string& phase, std::int64_t done, std::int64_t total,
               const std::string& detail = {}) const;
+  void warn(const std::string& text) const;
   void check_cancelled(const char* what) const;
   void require_tenants() const;
 
@@ -73,6 +75,9 @@ class EngineCore {
   bool forget_stale_rows(const Plan& plan);
   int place(const TenantSpec& named, const LoadedModel& model);
   void open_profile();
+  /// Missing rows come from processes that may crash; what crashed them is quarantined.
+  void profile_in_child();
+  void profile_here();
   void profile_tasks(const std::string& phase, bool is_chunks);
   void require_rows() const;
 
@@ -83,6 +88,7 @@ class EngineCore {
   std::vector<std::unique_ptr<PlacedTenant>> tenants_;
   std::vector<TenantInfo> infos_;
   Problem problem_;
+  std::optional<Announcer> announcer_;
   std::optional<ProfileDb> db_;
   ProfileTable rows_;
   bool is_profile_open_ = false;

@@ -51,9 +51,33 @@ bool Profiler::is_hopeless(const Candidate& candidate, const std::string& op,
                            double best_ms) const {
   constexpr double kMuchSlower = 8;
   constexpr double kWorthSkippingMs = 3;
-  const auto known = slowdown_.find({std::string(candidate.impl->name()), op});
-  return known != slowdown_.end() && known->second > kMuchSlower &&
-         known->second * best_ms > kWorthSkippingMs;
+  const auto entry = slowdown_.find({std::string(candidate.impl->name()), op});
+  return entry != slowdown_.end() && entry->second > kMuchSlower &&
+         entry->second * best_ms > kWorthSkippingMs;
+}
+
+bool Profiler::is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const {
+  if (known == nullptr) return false;
+  const auto rejected = known->rejected(task.signature, task.items);
+  return std::any_of(rejected.begin(), rejected.end(), [&](const ProfileRow& row) {
+    return is_quarantined(row) && row.variant == candidate.key && row.width == candidate.width;
+  });
+}
+
+void Profiler::measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
+                           double best_ms, ProfileRow& row) {
+  if (on_begin) on_begin(row);
+  bench.measure(impl, call, best_ms, row);
+  if (!row.rejected.empty() && !device_.is_usable()) {
+    const std::string reason = row.rejected;
+    row.rejected = quarantine_text(reason);
+    if (on_row) on_row(row);
+    fail(ErrorKind::kDevice,
+         "the device is lost since variant '{}' was measured: {}\n"
+         "  it is set aside; what was measured before is kept, a repeat goes on from there",
+         row.variant, reason);
+  }
+  if (on_end) on_end();
 }
 
 void Profiler::repeat_if_close(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
@@ -61,7 +85,7 @@ void Profiler::repeat_if_close(ProfileBench& bench, const KernelImpl& impl, cons
   constexpr double kClose = 1.3;
   if (!row.rejected.empty() || row.solo_ms > kClose * best_ms) return;
   ProfileRow again = row;
-  bench.measure(impl, call, best_ms, again);
+  measure_one(bench, impl, call, best_ms, again);
   if (!again.rejected.empty()) {
     row.rejected = again.rejected;
     return;
@@ -94,6 +118,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
   ProfileBench bench(device_, tenant, task.node, range, constants_, limits_);
   for (const Candidate& candidate : find_candidates(call, only)) {
     check_cancelled();
+    if (is_quarantined_here(task, candidate)) continue;
     if (best_ms > 0 && is_hopeless(candidate, op, best_ms)) continue;
     ProfileRow row;
     row.signature = task.signature;
@@ -102,7 +127,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
     row.width = candidate.width;
     row.flop = cost.flop * share;
     row.bytes = cost.bytes * share;
-    bench.measure(*candidate.impl, call, best_by_width[candidate.width], row);
+    measure_one(bench, *candidate.impl, call, best_by_width[candidate.width], row);
     if (row.rejected.empty()) {
       double& best = best_by_width[candidate.width];
       best = best == 0 ? row.solo_ms : std::min(best, row.solo_ms);
@@ -148,6 +173,14 @@ std::vector<std::string> promising_variants(const ProfileTable& rows, const Prob
   return keys;
 }
 
+/// Also when nothing works for a chunk of that size: another attempt would find the same.
+static bool is_measured(const ProfileTable& rows, const ProfileTask& task, std::int64_t items) {
+  const auto rejected = rows.rejected(task.signature, items);
+  return rows.has(task.signature, items) ||
+         std::any_of(rejected.begin(), rejected.end(),
+                     [](const ProfileRow& row) { return !is_quarantined(row); });
+}
+
 std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows) {
   std::map<std::string, ProfileTask> kinds;  // by signature and batch
   for (std::size_t t = 0; t < problem.tenants.size(); ++t) {
@@ -174,7 +207,7 @@ std::vector<ProfileTask> find_missing_rows(const Problem& problem, const Profile
       const ProblemNode& node = problem.tenants[static_cast<std::size_t>(task.tenant)]
                                     .nodes[static_cast<std::size_t>(task.node)];
       for (const std::int64_t items : chunk_sizes(node)) {
-        if (items == node.batch || items < node.batch / 4 || rows.has(task.signature, items))
+        if (items == node.batch || items < node.batch / 4 || is_measured(rows, task, items))
           continue;
         missing.push_back(task);
         missing.back().items = items;

@@ -51,22 +51,33 @@ class Profiler {
   void prepare_ahead(const ProfileTask& task, const std::vector<std::string>& only = {}) const;
 
   std::function<void(const ProfileRow&)> on_row;  ///< called for each row, rejected ones too
+  /// Called around the work on one variant, with nothing but its name; the second call only if the
+  /// device survived it.
+  std::function<void(const ProfileRow&)> on_begin;
+  std::function<void()> on_end;
+  /// Rows so far: variants that are quarantined there are left out.
+  const ProfileTable* known = nullptr;
   const std::atomic<bool>* is_cancelled = nullptr;
 
   /// All variants at all widths of a task. `only` restricts them to these keys when not empty and
   /// one of them exists. Returns the rows. Error{kInterrupted} between two variants: then
-  /// nothing of the task is reported.
+  /// nothing of the task is reported. Error{kDevice} when a variant leaves the device unusable:
+  /// then that row alone is reported, quarantined.
   std::vector<ProfileRow> measure(const ProfileTask& task,
                                   const std::vector<std::string>& only = {});
 
  private:
   struct Candidate;
 
+  /// One variant at one width, in its row.
+  void measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
+                   double best_ms, ProfileRow& row);
+  bool is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const;
   std::vector<Candidate> find_candidates(const KernelCall& call,
                                          const std::vector<std::string>& only) const;
   bool is_hopeless(const Candidate& candidate, const std::string& op, double best_ms) const;
-  static void repeat_if_close(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
-                              double best_ms, ProfileRow& row);
+  void repeat_if_close(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
+                       double best_ms, ProfileRow& row);
   void check_cancelled() const;
 
   Device& device_;

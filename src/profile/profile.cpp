@@ -1,14 +1,24 @@
 #include "profile/profile.h"
 
 #include <algorithm>
+#include <string_view>
 #include <tuple>
 
 namespace gacer {
+namespace {
+
+constexpr std::string_view kQuarantine = "quarantined: ";
+
+}  // namespace
 
 double area_ms(const ProfileRow& row, int num_groups) {
   if (row.saturated_ms > 0) return row.saturated_ms;
   return row.solo_ms * row.width / std::max(1, num_groups);
 }
+
+std::string quarantine_text(const std::string& reason) { return std::string(kQuarantine) + reason; }
+
+bool is_quarantined(const ProfileRow& row) { return row.rejected.starts_with(kQuarantine); }
 
 void ProfileTable::add(ProfileRow row) {
   Entry& entry = entries_[{row.signature, row.items}];
@@ -33,6 +43,13 @@ std::span<const ProfileRow> ProfileTable::rows(const std::string& signature,
   const auto found = entries_.find({signature, items});
   if (found == entries_.end()) return {};
   return found->second.usable;
+}
+
+std::span<const ProfileRow> ProfileTable::rejected(const std::string& signature,
+                                                   std::int64_t items) const {
+  const auto found = entries_.find({signature, items});
+  if (found == entries_.end()) return {};
+  return found->second.rejected;
 }
 
 std::vector<ProfileRow> ProfileTable::all() const {

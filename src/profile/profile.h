@@ -32,6 +32,11 @@ struct ProfileRow {
 /// runs alone.
 double area_ms(const ProfileRow& row, int num_groups);
 
+/// Text for `rejected` of a variant that took the device or its process down: it is not tried again
+/// until its rows are forgotten.
+std::string quarantine_text(const std::string& reason);
+bool is_quarantined(const ProfileRow& row);
+
 /// Rows of one device in memory, by (signature, items). A plain value.
 class ProfileTable {
  public:
@@ -53,6 +58,8 @@ class ProfileTable {
   bool has(const std::string& signature, std::int64_t items) const {
     return !rows(signature, items).empty();
   }
+  /// Rejected rows of a node or chunk, any order.
+  std::span<const ProfileRow> rejected(const std::string& signature, std::int64_t items) const;
   std::size_t size() const;
 
  private:

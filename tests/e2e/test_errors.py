@@ -99,8 +99,9 @@ def test_a_cache_that_cannot_be_made_is_named(gacer, conv, tmp_path):
 
 def test_a_corrupt_cache_is_put_aside(gacer, conv, tmp_path):
     (tmp_path / "rows.db").write_bytes(b"this is no database, but it is long enough to look at" * 40)
-    gacer("run", conv, "--db", "rows.db", *QUICK)
-    assert any("corrupt" in path.name for path in tmp_path.iterdir())
+    said = gacer("run", conv, "--db", "rows.db", *QUICK).stderr
+    (aside,) = (path.name for path in tmp_path.iterdir() if "corrupt" in path.name)
+    assert "warning" in said and aside in said
 
 
 def test_a_full_disk_is_said(gacer, conv, tmp_path):

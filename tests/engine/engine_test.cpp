@@ -219,7 +219,7 @@ TEST_F(EngineTest, RowsOfVariantsThatAreGoneAreMeasuredAnew) {
     }
   }
   std::string said;
-  options.on_progress = [&](const Progress& progress) { said += progress.detail + "\n"; };
+  options.on_warning = [&](const std::string& text) { said += text + "\n"; };
   const Plan plan = make_engine(options).make_plan("sequential", few());
   EXPECT_NE(said.find("no kernel offers 'gone/threads=1' any more"), std::string::npos) << said;
   for (const Lane& lane : plan.lanes)
@@ -228,6 +228,20 @@ TEST_F(EngineTest, RowsOfVariantsThatAreGoneAreMeasuredAnew) {
   said.clear();
   (void)make_engine(options).make_plan("sequential", few());
   EXPECT_EQ(said.find("any more"), std::string::npos) << said;
+}
+
+TEST_F(EngineTest, KeysThatDoNotSteerSearchesAreSaid) {
+  EngineOptions options = testing::plain_options();
+  std::vector<std::string> said;
+  options.on_warning = [&](const std::string& text) { said.push_back(text); };
+  Engine engine(options);
+  engine.add_tenant(TenantSpec::parse(model + "@1,name=plain"));
+  EXPECT_TRUE(said.empty());
+  engine.add_tenant(TenantSpec::parse(model + "@1,name=heavy,weight=2"));
+  engine.add_tenant(TenantSpec::parse(model + "@1,name=urgent,latency=5ms"));
+  ASSERT_EQ(said.size(), 2U);
+  EXPECT_THAT(said[0], HasSubstr("'heavy'"));
+  EXPECT_THAT(said[1], HasSubstr("'urgent'"));
 }
 
 TEST_F(EngineTest, AnInterruptedProfileKeepsItsRowsAndGoesOn) {

@@ -4,7 +4,9 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -21,6 +23,31 @@ constexpr const char* kMeasureGroup = "Measuring";
 constexpr const char* kTensorGroup = "Tensors";
 constexpr const char* kResultGroup = "Results";
 
+std::string own_path() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) fail(ErrorKind::kIo, "cannot read /proc/self/exe: {}", error.message());
+  return path.string();
+}
+
+/// `gacer profile` for the same tenants and rows.
+std::vector<std::string> measuring_command(const Options& options) {
+  std::vector<std::string> command = {own_path(), "profile"};
+  command.insert(command.end(), options.models.begin(), options.models.end());
+  const auto add = [&](const char* name, const std::string& value) {
+    if (!value.empty()) command.insert(command.end(), {name, value});
+  };
+  add("--device", options.device);
+  add("--precision", options.precision);
+  add("--seed", std::to_string(options.seed));
+  add("--impl", options.implementation);
+  add("--threads", options.threads > 0 ? std::to_string(options.threads) : "");
+  add("--db", options.db);
+  for (const std::string& pass : options.disabled_passes) add("--disable-pass", pass);
+  command.emplace_back("--quiet");
+  return command;
+}
+
 }  // namespace
 
 EngineOptions Options::engine() const {
@@ -35,7 +62,15 @@ EngineOptions Options::engine() const {
   engine.seed = seed;
   engine.disabled_passes = disabled_passes;
   engine.is_cancelled = &interrupt_flag();
+  engine.announce_descriptor = announce_descriptor;
+  if (measures_in_child()) engine.measuring_command = measuring_command(*this);
   return engine;
+}
+
+bool Options::measures_in_child() const {
+  // A process that measures starts no other one.
+  if (announce_descriptor >= 0 || models.empty()) return false;
+  return measure_in == "child" || (measure_in == "auto" && device.starts_with("cuda"));
 }
 
 PolicyLimits Options::limits() const {
@@ -97,6 +132,18 @@ void add_engine_options(const Command& command, Options& options) {
       .allow_extra_args(false)
       .type_name("NAME")
       .group(kDeviceGroup);
+  command
+      .add_option("--measure-in", options.measure_in,
+                  "Process that measures variants: child (which a bad kernel may crash), self, or\n"
+                  "auto: child on GPUs")
+      .one_of({"auto", "child", "self"})
+      .capture_default_str()
+      .type_name("PROCESS")
+      .group(kDeviceGroup);
+  command
+      .add_option("--announce", options.announce_descriptor,
+                  "Descriptor that is told what is being measured")
+      .group("");  // for gacer's own use
   command.add_option("--seed", options.seed, "Of weights, random inputs and the search")
       .capture_default_str()
       .type_name("N")

@@ -24,6 +24,8 @@ struct Options {
   std::string db;
   std::uint64_t seed = 1;
   std::vector<std::string> disabled_passes;
+  std::string measure_in = "auto";
+  int announce_descriptor = -1;
   // Search.
   std::int64_t evaluations = PolicyLimits{}.evaluations;
   std::int64_t measurements = PolicyLimits{}.measurements;
@@ -41,7 +43,10 @@ struct Options {
   bool is_quiet = false;
   bool is_verbose = false;
 
+  /// Error{kIo} when the program cannot find itself for a measuring process.
   EngineOptions engine() const;
+  /// Whether variants are measured in a process of their own.
+  bool measures_in_child() const;
   PolicyLimits limits() const;
   MeasureOptions measure() const;
 };

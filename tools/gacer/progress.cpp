@@ -102,6 +102,13 @@ void ProgressView::update(const Progress& progress) {
   std::fflush(stderr);
 }
 
+void ProgressView::warn(const std::string& text) {
+  if (mode_ == Mode::kSilent) return;
+  clear();
+  fmt::print(stderr, "gacer: warning: {}\n", text);
+  std::fflush(stderr);
+}
+
 void ProgressView::clear() {
   if (!is_drawn_) return;
   fmt::print(stderr, "\r\x1b[K");

@@ -22,6 +22,8 @@ class ProgressView {
   ProgressView& operator=(const ProgressView&) = delete;
 
   void update(const Progress& progress);
+  /// A line that stays, unless silent.
+  void warn(const std::string& text);
   /// Removes the bar, so that other text can be printed.
   void clear();
 

@@ -62,6 +62,9 @@ Session::Session(const Options& options, const Plan* plan) : options_(options) {
   engine_options.on_progress = [view = progress_.get()](const Progress& progress) {
     view->update(progress);
   };
+  engine_options.on_warning = [view = progress_.get()](const std::string& text) {
+    view->warn(text);
+  };
   engine_ = std::make_unique<Engine>(std::move(engine_options));
   for (const TenantSpec& spec : specs) engine_->add_tenant(spec);
   for (const std::string& input : options.inputs) set_input(input);

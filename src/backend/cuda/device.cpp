@@ -59,6 +59,11 @@ class CudaDevice final : public Device {
 
   std::size_t allocated_bytes() const override { return context_.allocated_bytes(); }
 
+  bool is_usable() override {
+    return cuCtxSetCurrent(context_.primary()) == CUDA_SUCCESS &&
+           cuCtxSynchronize() == CUDA_SUCCESS;
+  }
+
   std::span<const KernelImpl* const> kernels() const override { return kernels_; }
   /// Tensor cores want neighbouring channels; exact f32 runs on kernels for whole planes.
   Layout image_layout(Precision precision) const override {

@@ -13,6 +13,7 @@ GACER_ENTRY(driver_library, cuCtxFromGreenCtx);
 GACER_ENTRY(driver_library, cuCtxGetCurrent);
 GACER_ENTRY(driver_library, cuCtxGetStreamPriorityRange);
 GACER_ENTRY(driver_library, cuCtxSetCurrent);
+GACER_ENTRY(driver_library, cuCtxSynchronize);
 GACER_ENTRY(driver_library, cuDevResourceGenerateDesc);
 GACER_ENTRY(driver_library, cuDevSmResourceSplitByCount);
 GACER_ENTRY(driver_library, cuDeviceGet);
