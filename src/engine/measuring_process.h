@@ -51,7 +51,7 @@ struct MeasuringEnd {
 
 struct MeasuringOptions {
   /// For one variant.
-  std::chrono::milliseconds patience{60000};
+  std::chrono::milliseconds patience{120000};
   std::function<void(const Progress&)> on_progress;
   std::function<void(const std::string&)> on_warning;
   const std::atomic<bool>* is_cancelled = nullptr;
