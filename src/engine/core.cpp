@@ -44,6 +44,13 @@ std::size_t count_quarantined(const ProfileTable& rows) {
   return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), is_quarantined));
 }
 
+ErrorKind kind_of(const MeasuringEnd& end) {
+  for (const ErrorKind kind :
+       {ErrorKind::kUsage, ErrorKind::kModel, ErrorKind::kOutOfMemory, ErrorKind::kIo})
+    if (end.exit_code == exit_code(kind)) return kind;
+  return ErrorKind::kDevice;
+}
+
 void require_valid(const TenantSpec& spec) {
   if (spec.mode == TenantMode::kTrain)
     fail(ErrorKind::kUnsupported, "'{}': training is not built in this version", spec.model);
@@ -100,7 +107,7 @@ int EngineCore::add_graph(const TenantSpec& spec, Graph graph) {
 }
 
 int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
-  if (named.weight != 1 || named.latency_target_ms > 0)
+  if ((named.weight != 1 || named.latency_target_ms > 0) && !announcer_)
     warn(
         fmt::format("tenant '{}': weight and latency are kept, but searches minimise the round "
                     "alone; a priority acts",
@@ -116,6 +123,7 @@ int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
   infos_.push_back(placed->info);
   problem_.tenants.push_back(std::move(facts));
   tenants_.push_back(std::move(placed));
+  is_measured_out_ = false;
   checker_.reset();
   evaluator_.reset();
   restore_inputs();
@@ -162,7 +170,7 @@ void EngineCore::open_profile() {
   rows_ = db_->load(problem_.device.profile_id());
 }
 
-void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
+void EngineCore::profile_tasks(const std::string& phase) {
   const std::vector<ProfileTask> tasks = find_missing_rows(problem_, rows_);
   ProfileLimits limits;
   // A GPU is timed by its own clock, and there are many variants.
@@ -186,7 +194,9 @@ void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
         .nodes[static_cast<std::size_t>(task.node)];
   };
   const auto only_of = [&](const ProfileTask& task) {
-    return is_chunks ? promising_variants(rows_, node_of(task)) : std::vector<std::string>{};
+    const ProblemNode& node = node_of(task);
+    const bool is_whole = task.items == node.batch;
+    return is_whole ? std::vector<std::string>{} : promising_variants(rows_, node);
   };
   // GPU variants are compiled; elsewhere there is nothing to begin early.
   if (device_->info().kind == "cuda")
@@ -198,6 +208,8 @@ void EngineCore::profile_tasks(const std::string& phase, bool is_chunks) {
       report(phase, done++, static_cast<std::int64_t>(tasks.size()),
              fmt::format("{} '{}', {} items", node.op, node.name, task.items));
       profiler.measure(task, only_of(task));
+      // A task is kept whole: a crash in the next one must not leave a part of it.
+      if (db_) db_->flush();
     }
   } catch (...) {
     if (db_) db_->flush();
@@ -224,9 +236,9 @@ void EngineCore::require_rows() const {
 }
 
 void EngineCore::profile_here() {
-  profile_tasks("profile", /*is_chunks=*/false);
+  profile_tasks("profile");
   require_rows();
-  profile_tasks("profile chunks", /*is_chunks=*/true);
+  profile_tasks("profile chunks");
 }
 
 void EngineCore::profile_in_child() {
@@ -237,12 +249,15 @@ void EngineCore::profile_in_child() {
   listening.is_cancelled = options_.is_cancelled;
   int set_aside = 0;
   int unexplained = 0;
-  while (!find_missing_rows(problem_, rows_).empty()) {
+  while (!is_measured_out_ && !find_missing_rows(problem_, rows_).empty()) {
     const MeasuringEnd end = run_measuring_process(options_.measuring_command, listening);
     const std::size_t before = count_quarantined(rows_);
     rows_ = db_->load(problem_.device.profile_id());
     // A node that nothing runs is reported by the one who asked.
-    if (end.how == How::kDone || end.exit_code == exit_code(ErrorKind::kUnsupported)) return;
+    if (end.how == How::kDone || end.exit_code == exit_code(ErrorKind::kUnsupported)) {
+      is_measured_out_ = true;
+      return;
+    }
     if (end.how == How::kInterrupted) fail(ErrorKind::kInterrupted, "{}", kStoppedProfile);
     if (end.how != How::kFailed && end.last) {
       ProfileRow row = *end.last;
@@ -254,13 +269,15 @@ void EngineCore::profile_in_child() {
     // Where the device was lost, the process itself has set the variant aside.
     const bool is_explained = count_quarantined(rows_) > before;
     ++(is_explained ? set_aside : unexplained);
+    // A device that is nearly full or lets one process in has no room for another.
+    if (end.how == How::kFailed && !end.has_begun) {
+      warn(fmt::format("another process cannot measure, so this one does: {}", end.text));
+      return profile_here();
+    }
     const bool may_go_on = is_explained || end.how != How::kFailed;
     if (!may_go_on || set_aside > kMostQuarantined || unexplained > kMostUnexplained)
-      fail(end.exit_code == exit_code(ErrorKind::kOutOfMemory) ? ErrorKind::kOutOfMemory
-                                                               : ErrorKind::kDevice,
-           "the process that measures failed ({}): {}\n  command: {}",
-           end.how == How::kFailed ? fmt::format("exit code {}", end.exit_code) : "crashed",
-           end.text, fmt::join(options_.measuring_command, " "));
+      fail(kind_of(end), "the process that measures failed: {}\n  command: {}", end.text,
+           fmt::join(options_.measuring_command, " "));
     warn(is_explained
              ? fmt::format("a variant took its process down and is set aside: {}", end.text)
              : fmt::format("measuring starts anew after a crash: {}", end.text));
@@ -293,7 +310,10 @@ bool EngineCore::forget_stale_rows(const Plan& plan) {
     rows_.erase(node.signature, step.chunk.size());
     if (db_) db_->erase(problem_.device.profile_id(), node.signature, step.chunk.size());
   }
-  if (!unknown.empty()) evaluator_.reset();
+  if (!unknown.empty()) {
+    evaluator_.reset();
+    is_measured_out_ = false;
+  }
   return !unknown.empty();
 }
 

@@ -78,7 +78,7 @@ class EngineCore {
   /// Missing rows come from processes that may crash; what crashed them is quarantined.
   void profile_in_child();
   void profile_here();
-  void profile_tasks(const std::string& phase, bool is_chunks);
+  void profile_tasks(const std::string& phase);
   void require_rows() const;
 
   EngineOptions options_;
@@ -92,6 +92,7 @@ class EngineCore {
   std::optional<ProfileDb> db_;
   ProfileTable rows_;
   bool is_profile_open_ = false;
+  bool is_measured_out_ = false;  ///< a child had its turn: what is missing cannot be measured
   Compiler compiler_;
   std::optional<Checker> checker_;
   std::optional<DeviceEvaluator> evaluator_;  ///< of the searches of these tenants

@@ -90,8 +90,15 @@ pid_t start(std::vector<std::string> command, const Pipe& announcements, const P
   actions.duplicate(sender.get(), kAnnounceDescriptor);
   posix_spawnattr_t attributes = {};
   ::posix_spawnattr_init(&attributes);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  ::posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   ::posix_spawnattr_setpgroup(&attributes, 0);
+  // Whatever this program has done to its signals.
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::posix_spawnattr_setsigmask(&attributes, &signals);
+  for (const int number : {SIGINT, SIGTERM, SIGCHLD, SIGPIPE}) ::sigaddset(&signals, number);
+  ::posix_spawnattr_setsigdefault(&attributes, &signals);
   pid_t pid = 0;
   const int status =
       ::posix_spawn(&pid, arguments[0], actions.get(), &attributes, arguments.data(), environ);
@@ -173,6 +180,7 @@ class Child {
       row.variant = said.value("variant", "");
       row.width = said.value("width", 1);
       end_.last = std::move(row);
+      end_.has_begun = true;
       begin_ = Clock::now();
     } else if (kind == "end") {
       end_.last.reset();
@@ -199,8 +207,11 @@ class Child {
 
   int wait() {
     int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    pid_t ended = 0;
+    while ((ended = ::waitpid(pid_, &status, 0)) < 0 && errno == EINTR) {
     }
+    // A program that ignores SIGCHLD is not told how its children end: what was said must do.
+    if (ended < 0) status = end_.last ? SIGKILL : 0;
     pid_ = 0;
     return status;
   }
@@ -247,7 +258,7 @@ std::string to_line(const nlohmann::json& message) {
 }  // namespace
 
 Announcer::Announcer(int descriptor) : descriptor_(descriptor) {
-  if (::fcntl(descriptor, F_GETFD) < 0)
+  if (::fcntl(descriptor, F_SETFD, FD_CLOEXEC) < 0)
     fail(ErrorKind::kUsage, "descriptor {} is not open for announcements", descriptor);
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
 }

@@ -17,8 +17,8 @@ namespace gacer {
 /// that started it knows which variant took it down.
 class Announcer {
  public:
-  /// Writes to `descriptor`, which stays the caller's. From now on this process ends when its
-  /// parent does. Error{kUsage} when the descriptor is not open.
+  /// Writes to `descriptor`, which stays the caller's and is closed in its children. From now on
+  /// this process ends when its parent does. Error{kUsage} when the descriptor is not open.
   explicit Announcer(int descriptor);
 
   /// `row` names the variant whose measurement begins.
@@ -45,7 +45,8 @@ struct MeasuringEnd {
   };
   How how = How::kDone;
   int exit_code = 0;
-  std::string text;  ///< what happened, for people; the end of what it wrote to stderr
+  std::string text;        ///< what happened, for people; the end of what it wrote to stderr
+  bool has_begun = false;  ///< a variant, ever
   std::optional<ProfileRow> last;  ///< the variant that it was measuring (nothing but its name)
 };
 

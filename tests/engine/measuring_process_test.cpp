@@ -4,7 +4,7 @@
 
 #include <array>
 #include <filesystem>
-#include <fstream>
+#include <map>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -182,11 +182,61 @@ TEST_F(ProfileInChild, RowsComeFromTheProcess) {
   }
   std::filesystem::copy_file(made, options.profile_path,
                              std::filesystem::copy_options::overwrite_existing);
-  options.measuring_command = shell("exit 1");
+  options.measuring_command = shell("kill -SEGV $$");
   EngineCore core(options);
   add_net(core);
   core.profile();  // nothing is missing: no process is started
   EXPECT_GT(core.rows().size(), 0U);
+}
+
+TEST_F(ProfileInChild, AProcessThatCannotBeginIsReplacedByThisOne) {
+  std::string warning;
+  options.on_warning = [&](const std::string& text) { warning += text; };
+  options.measuring_command = shell("echo no memory for two >&2; exit 5");
+  EngineCore core(options);
+  add_net(core);
+  core.profile();
+  EXPECT_GT(core.rows().size(), 0U);
+  EXPECT_THAT(warning, HasSubstr("no memory for two"));
+}
+
+TEST_F(ProfileInChild, ItsFailureKeepsItsKind) {
+  options.measuring_command = shell(std::string(kBegin) + "echo disk full >&2; exit 1");
+  EngineCore core(options);
+  add_net(core);
+  try {
+    core.profile();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kIo);
+    EXPECT_THAT(std::string(error.what()), HasSubstr("disk full"));
+  }
+}
+
+TEST_F(ProfileInChild, WhatIsMeasuredIsOnDiskBeforeTheNextTaskBegins) {
+  // As another process finds it when this one ends there and then.
+  std::map<std::int64_t, std::size_t> seen;
+  std::string device;
+  options.on_progress = [&](const Progress& progress) {
+    if (progress.phase == "profile" && !device.empty())
+      seen[progress.done] = ProfileDb(options.profile_path).load(device).size();
+  };
+  std::vector<std::size_t> rows_of_task;
+  {
+    EngineCore core(options);
+    add_net(core);
+    device = core.problem().device.profile_id();
+    const auto tasks = find_missing_rows(core.problem(), {});
+    core.profile();
+    for (const ProfileTask& task : tasks)
+      rows_of_task.push_back(core.rows().rows(task.signature, task.items).size() +
+                             core.rows().rejected(task.signature, task.items).size());
+  }
+  std::size_t expected = 0;
+  for (std::size_t done = 0; done < rows_of_task.size(); ++done) {
+    EXPECT_EQ(seen.at(static_cast<std::int64_t>(done)), expected) << "before task " << done;
+    expected += rows_of_task[done];
+  }
 }
 
 TEST_F(ProfileInChild, WhatCrashesIsSetAsideAndTheProcessStartedAgain) {
@@ -194,9 +244,9 @@ TEST_F(ProfileInChild, WhatCrashesIsSetAsideAndTheProcessStartedAgain) {
   // Two variants crash it, then it fails for a reason of its own.
   options.measuring_command = shell(
       "echo x >> '" + count + "'; n=$(wc -l < '" + count +
-      "'); [ $n -lt 3 ] || exit 6; "
+      "'); "
       R"(echo "{\"kind\":\"begin\",\"signature\":\"s\",\"items\":1,\"variant\":\"v$n\",\"width\":1}" >&3; )"
-      "kill -SEGV $$");
+      "[ $n -lt 3 ] || { echo the bus fell off >&2; exit 6; }; kill -SEGV $$");
   {
     EngineCore core(options);
     add_net(core);
@@ -205,7 +255,7 @@ TEST_F(ProfileInChild, WhatCrashesIsSetAsideAndTheProcessStartedAgain) {
       FAIL() << "no error";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kDevice);
-      EXPECT_THAT(std::string(error.what()), HasSubstr("exit code 6"));
+      EXPECT_THAT(std::string(error.what()), HasSubstr("the bus fell off"));
     }
   }
   const ProfileTable kept = rows_kept();
