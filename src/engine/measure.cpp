@@ -17,7 +17,7 @@ namespace {
 /// Rounds with timelines: fewer where they are long.
 constexpr int kTracedRounds = 7;
 constexpr int kFewTracedRounds = 3;
-constexpr double kLongRoundMs = 200;
+constexpr double kLongRoundMs = 80;
 
 /// One contender on its way through checking and measuring.
 struct Entry {
