@@ -26,7 +26,6 @@ constexpr int kStaleTries = 3;
 constexpr int kMostQuarantined = 16;
 /// Crashes between two variants, of a process that is started again all the same.
 constexpr int kMostUnexplained = 2;
-constexpr const char* kStoppedProfile = "profiling was stopped; what was measured is kept";
 
 Precision parse_precision_option(const std::string& text) {
   const std::optional<Precision> precision = parse_precision(text);
@@ -215,7 +214,6 @@ void EngineCore::profile_tasks(const std::string& phase) {
     if (db_) db_->flush();
     throw;
   }
-  if (db_) db_->flush();
   if (!tasks.empty()) report(phase, done, done);
 }
 
@@ -258,7 +256,7 @@ void EngineCore::profile_in_child() {
       is_measured_out_ = true;
       return;
     }
-    if (end.how == How::kInterrupted) fail(ErrorKind::kInterrupted, "{}", kStoppedProfile);
+    if (end.how == How::kInterrupted) fail(ErrorKind::kInterrupted, "{}", kProfilingStopped);
     if (end.how != How::kFailed && end.last) {
       ProfileRow row = *end.last;
       row.rejected = quarantine_text(end.text);

@@ -96,7 +96,7 @@ void Profiler::repeat_if_close(ProfileBench& bench, const KernelImpl& impl, cons
 
 void Profiler::check_cancelled() const {
   if (is_cancelled != nullptr && is_cancelled->load())
-    fail(ErrorKind::kInterrupted, "profiling was stopped; what was measured is kept");
+    fail(ErrorKind::kInterrupted, "{}", kProfilingStopped);
 }
 
 std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,

@@ -18,6 +18,9 @@ namespace gacer {
 
 class ProfileBench;
 
+/// What who stops profiling is told.
+inline constexpr const char* kProfilingStopped = "profiling was stopped; what was measured is kept";
+
 /// How long to measure one variant. Cheap steps of large models need no more.
 struct ProfileLimits {
   int min_runs = 3;

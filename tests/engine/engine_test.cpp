@@ -15,27 +15,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-/// A directory that goes with the test.
-struct TempDir {
-  TempDir() {
-    std::string name = ::testing::TempDir() + "gacer-engine-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary directory";
-    path = name;
-  }
-  ~TempDir() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
-
-template <typename Body>
-void expect_error(ErrorKind kind, const std::string& part, Body body) {
-  try {
-    body();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_THAT(std::string(error.what()), HasSubstr(part));
-  }
-}
+using testing::expect_error;
+using testing::TempDir;
 
 struct EngineTest : ::testing::Test {
   EngineTest() {

@@ -19,6 +19,7 @@ namespace gacer {
 namespace {
 
 using How = MeasuringEnd::How;
+using testing::expect_error;
 using ::testing::HasSubstr;
 
 /// A shell in the place of a process that measures; "--announce 3" becomes $0 and $1.
@@ -139,18 +140,13 @@ TEST(MeasuringProcess, AnAnnouncerIsUnderstood) {
   EXPECT_EQ(end.last->width, row.width);
 }
 
-/// An engine whose rows come from a shell script, which may use sqlite through a copied file only:
-/// rows are made beforehand by an engine that measures itself.
+/// An engine whose rows come from a shell script in the place of a process that measures. Where it
+/// is to find rows, an engine that measures itself makes them beforehand.
 struct ProfileInChild : ::testing::Test {
   ProfileInChild() {
-    std::string name = ::testing::TempDir() + "gacer-child-XXXXXX";
-    if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary directory";
-    folder = name;
-    options = testing::plain_options();
     options.use_profile = true;
     options.profile_path = folder / "rows.sqlite";
   }
-  ~ProfileInChild() override { std::filesystem::remove_all(folder); }
   void add_net(EngineCore& core) const {
     core.add_graph(testing::named_spec("net", 2), testing::make_random_net(3, 2, 6));
   }
@@ -167,13 +163,13 @@ struct ProfileInChild : ::testing::Test {
     EngineCore core(options);
     return ProfileDb(options.profile_path).load(core.problem().device.profile_id());
   }
-  std::filesystem::path folder;
-  EngineOptions options;
+  const testing::TempDir dir;
+  const std::filesystem::path& folder = dir.path;
+  EngineOptions options = testing::plain_options();
 };
 
 TEST_F(ProfileInChild, RowsComeFromTheProcess) {
   const std::string made = make_rows();
-  // The engine holds its file open: the script replaces the content by SQLite's own means.
   options.measuring_command = shell("exit 0");
   {
     EngineCore core(options);
@@ -204,13 +200,7 @@ TEST_F(ProfileInChild, ItsFailureKeepsItsKind) {
   options.measuring_command = shell(std::string(kBegin) + "echo disk full >&2; exit 1");
   EngineCore core(options);
   add_net(core);
-  try {
-    core.profile();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kIo);
-    EXPECT_THAT(std::string(error.what()), HasSubstr("disk full"));
-  }
+  expect_error(ErrorKind::kIo, "disk full", [&] { core.profile(); });
 }
 
 TEST_F(ProfileInChild, WhatIsMeasuredIsOnDiskBeforeTheNextTaskBegins) {
@@ -250,13 +240,7 @@ TEST_F(ProfileInChild, WhatCrashesIsSetAsideAndTheProcessStartedAgain) {
   {
     EngineCore core(options);
     add_net(core);
-    try {
-      core.profile();
-      FAIL() << "no error";
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::kDevice);
-      EXPECT_THAT(std::string(error.what()), HasSubstr("the bus fell off"));
-    }
+    expect_error(ErrorKind::kDevice, "the bus fell off", [&] { core.profile(); });
   }
   const ProfileTable kept = rows_kept();
   ASSERT_EQ(kept.rejected("s", 1).size(), 2U);
@@ -270,13 +254,7 @@ TEST_F(ProfileInChild, AProcessThatOnlyCrashesEndsInAnError) {
   options.measuring_command = shell("kill -SEGV $$");
   EngineCore core(options);
   add_net(core);
-  try {
-    core.profile();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kDevice);
-    EXPECT_THAT(std::string(error.what()), HasSubstr("signal 11"));
-  }
+  expect_error(ErrorKind::kDevice, "signal 11", [&] { core.profile(); });
 }
 
 TEST_F(ProfileInChild, QuarantinedVariantsAreNotTriedAgain) {

@@ -1,7 +1,12 @@
 #include "tests/engine/support.h"
 
+#include <stdlib.h>
+
 #include <algorithm>
 #include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "plan/verify.h"
@@ -45,6 +50,24 @@ std::string pick_variant(EngineCore& core, const Step& step, int width, std::mt1
 }
 
 }  // namespace
+
+TempDir::TempDir() {
+  std::string name = ::testing::TempDir() + "gacer-engine-XXXXXX";
+  if (mkdtemp(name.data()) == nullptr) ADD_FAILURE() << "no temporary directory";
+  path = name;
+}
+
+TempDir::~TempDir() { std::filesystem::remove_all(path); }
+
+void expect_error(ErrorKind kind, const std::string& part, const std::function<void()>& body) {
+  try {
+    body();
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    EXPECT_THAT(std::string(error.what()), ::testing::HasSubstr(part));
+  }
+}
 
 EngineOptions plain_options(const std::string& device_options) {
   EngineOptions options;

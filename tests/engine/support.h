@@ -1,9 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <random>
+#include <string>
 
 #include <gacer/engine.h>
+#include <gacer/error.h>
 #include <gacer/plan.h>
 
 #include "engine/core.h"
@@ -14,6 +18,18 @@ namespace gacer::testing {
 
 /// Options for the CPU in plain loops with nothing kept: works under every sanitizer.
 EngineOptions plain_options(const std::string& device_options = "impl=plain");
+
+/// A directory that goes with the test.
+struct TempDir {
+  TempDir();
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  std::filesystem::path path;
+};
+
+/// Expects an Error of this kind whose text holds `part`.
+void expect_error(ErrorKind kind, const std::string& part, const std::function<void()>& body);
 
 /// A spec that names a graph in memory.
 TenantSpec named_spec(const std::string& name, std::int64_t batch = 1);
