@@ -1,9 +1,11 @@
 #include "backend/cuda/capture.h"
 
+#include <algorithm>
 #include <array>
 #include <map>
 
 #include "backend/cuda/check.h"
+#include "backend/cuda/kernels/fill.h"
 
 namespace gacer::cuda {
 namespace {
@@ -61,7 +63,71 @@ Launch read_node(CUgraphNode node) {
   return launch;
 }
 
+std::vector<CUgraphNode> list_nodes(CUgraph graph) {
+  std::size_t count = 0;
+  GACER_CU(cuGraphGetNodes(graph, nullptr, &count));
+  std::vector<CUgraphNode> nodes(count);
+  GACER_CU(cuGraphGetNodes(graph, nodes.data(), &count));
+  return nodes;
+}
+
+CUgraphNode add_fill(CUgraph graph, const CUDA_MEMSET_NODE_PARAMS& set, CUkernel fill) {
+  FillArgs args;
+  args.to = reinterpret_cast<void*>(set.dst);
+  args.pitch = set.pitch;
+  args.row_bytes = static_cast<unsigned long long>(set.elementSize) * set.width;
+  const unsigned repeats = set.elementSize == 1 ? 0x01010101U : set.elementSize == 2 ? 0x10001U : 1;
+  const unsigned mask = set.elementSize == 1 ? 0xFFU : set.elementSize == 2 ? 0xFFFFU : ~0U;
+  args.pattern = (set.value & mask) * repeats;
+
+  constexpr unsigned kThreads = 256;
+  constexpr unsigned long long kBytesPerBlock = 16 * kThreads;
+  constexpr unsigned long long kMostBlocks = 1024;
+  void* arguments[] = {&args};
+  CUDA_KERNEL_NODE_PARAMS params = {};
+  params.kern = fill;
+  params.gridDimX = static_cast<unsigned>(
+      std::clamp<unsigned long long>(args.row_bytes / kBytesPerBlock, 1, kMostBlocks));
+  params.gridDimY = static_cast<unsigned>(set.height);
+  params.gridDimZ = 1;
+  params.blockDimX = kThreads;
+  params.blockDimY = 1;
+  params.blockDimZ = 1;
+  params.kernelParams = arguments;  // the node copies them
+  CUgraphNode node = nullptr;
+  GACER_CU(cuGraphAddKernelNode(&node, graph, nullptr, 0, &params));
+  return node;
+}
+
+/// Gives `to` the edges of `from`.
+void move_edges(CUgraph graph, CUgraphNode from, CUgraphNode to) {
+  for (const bool is_incoming : {true, false}) {
+    const auto& list = is_incoming ? cuGraphNodeGetDependencies : cuGraphNodeGetDependentNodes;
+    std::size_t count = 0;
+    GACER_CU(list(from, nullptr, nullptr, &count));
+    if (count == 0) continue;
+    std::vector<CUgraphNode> others(count);
+    std::vector<CUgraphEdgeData> data(count);
+    GACER_CU(list(from, others.data(), data.data(), &count));
+    const std::vector<CUgraphNode> same(count, to);
+    GACER_CU(cuGraphAddDependencies(graph, (is_incoming ? others : same).data(),
+                                    (is_incoming ? same : others).data(), data.data(), count));
+  }
+}
+
 }  // namespace
+
+void replace_memory_sets(CUgraph graph, CUkernel fill) {
+  for (CUgraphNode node : list_nodes(graph)) {
+    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+    GACER_CU(cuGraphNodeGetType(node, &type));
+    if (type != CU_GRAPH_NODE_TYPE_MEMSET) continue;
+    CUDA_MEMSET_NODE_PARAMS set = {};
+    GACER_CU(cuGraphMemsetNodeGetParams(node, &set));
+    move_edges(graph, node, add_fill(graph, set, fill));
+    GACER_CU(cuGraphDestroyNode(node));
+  }
+}
 
 CudaCapture::CudaCapture(CUgraph graph) : graph_(graph) {
   try {
@@ -75,10 +141,7 @@ CudaCapture::CudaCapture(CUgraph graph) : graph_(graph) {
 CudaCapture::~CudaCapture() { cuGraphDestroy(graph_); }
 
 void CudaCapture::read_nodes() {
-  std::size_t num_nodes = 0;
-  GACER_CU(cuGraphGetNodes(graph_, nullptr, &num_nodes));
-  std::vector<CUgraphNode> nodes(num_nodes);
-  GACER_CU(cuGraphGetNodes(graph_, nodes.data(), &num_nodes));
+  const std::vector<CUgraphNode> nodes = list_nodes(graph_);
   std::size_t num_edges = 0;
   GACER_CU(cuGraphGetEdges(graph_, nullptr, nullptr, nullptr, &num_edges));
   std::vector<CUgraphNode> from(num_edges);
@@ -91,7 +154,7 @@ void CudaCapture::read_nodes() {
   std::map<CUgraphNode, std::vector<std::size_t>> incoming;
   for (std::size_t e = 0; e < num_edges; ++e) incoming[to[e]].push_back(e);
   std::map<CUgraphNode, int> index;
-  while (index.size() < num_nodes) {
+  while (index.size() < nodes.size()) {
     const std::size_t before = index.size();
     for (CUgraphNode node : nodes) {
       if (index.count(node) != 0) continue;
@@ -153,7 +216,7 @@ std::vector<std::string> CudaCapture::footprint() const {
 }
 
 std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& kernel,
-                                            const Bindings& bindings) {
+                                            const Bindings& bindings, CUkernel fill) {
   // Relaxed: a library may load a kernel on its first call, which the other modes forbid.
   GACER_CU(cuStreamBeginCapture(stream.get(), CU_STREAM_CAPTURE_MODE_RELAXED));
   CUgraph graph = nullptr;
@@ -167,6 +230,12 @@ std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& 
   }
   GACER_CU(cuStreamEndCapture(stream.get(), &graph));
   require(graph != nullptr, "a capture ended without a graph");
+  try {
+    replace_memory_sets(graph, fill);
+  } catch (...) {
+    cuGraphDestroy(graph);
+    throw;
+  }
   return std::make_unique<CudaCapture>(graph);
 }
 

@@ -20,12 +20,16 @@ CUdeviceptr address(const void* pointer) { return reinterpret_cast<CUdeviceptr>(
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int ordinal)
-      : context_(ordinal), stream_(context_), info_(describe_device(ordinal)) {
+      : context_(ordinal),
+        stream_(context_),
+        services_(context_, stream_),
+        fill_(services_.kernel("fill", "fill")),
+        info_(describe_device(ordinal)) {
     info_.num_groups = std::max(1, context_.num_groups());
     info_.units_per_group = context_.sms_per_group();
     info_.libraries["cudnn"] = Dnn::version();
     info_.libraries["cublaslt"] = std::to_string(cublasLtGetVersion());
-    owned_ = make_kernels(Services(context_, stream_));
+    owned_ = make_kernels(services_);
     for (const auto& kernel : owned_) kernels_.push_back(kernel.get());
   }
 
@@ -83,7 +87,7 @@ class CudaDevice final : public Device {
 
   std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
     context_.make_current();
-    return capture_kernel(stream_, kernel, bindings);
+    return capture_kernel(stream_, kernel, bindings, fill_);
   }
   std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
     return std::make_unique<CudaProgram>(context_, stream_, steps);
@@ -93,6 +97,8 @@ class CudaDevice final : public Device {
  private:
   Context context_;
   Stream stream_;
+  Services services_;
+  CUkernel fill_;
   DeviceInfo info_;
   std::vector<std::unique_ptr<KernelImpl>> owned_;
   std::vector<const KernelImpl*> kernels_;

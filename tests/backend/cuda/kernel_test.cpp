@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "node_run.h"
+#include "tests/backend/cuda/node_run.h"
 
 namespace gacer {
 namespace {

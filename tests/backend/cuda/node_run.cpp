@@ -1,4 +1,4 @@
-#include "node_run.h"
+#include "tests/backend/cuda/node_run.h"
 
 #include <algorithm>
 #include <cmath>

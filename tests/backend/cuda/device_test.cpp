@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "node_run.h"
+#include "tests/backend/cuda/node_run.h"
 
 namespace gacer {
 namespace {

@@ -1,0 +1,87 @@
+#include "backend/cuda/capture.h"
+
+#include <gtest/gtest.h>
+
+#include "backend/cuda/check.h"
+#include "tests/backend/cuda/node_run.h"
+
+namespace gacer::cuda {
+namespace {
+
+GACER_ENTRY(driver_library, cuMemsetD16Async);
+GACER_ENTRY(driver_library, cuMemsetD2D8Async);
+GACER_ENTRY(driver_library, cuMemsetD32Async);
+
+struct MemorySet {
+  std::size_t offset;
+  int element_bytes;
+  unsigned value;
+  std::size_t elements;
+  std::size_t rows = 1;  ///< of single bytes, kPitch apart
+};
+constexpr std::size_t kPitch = 300;
+
+/// Memory sets as libraries record them.
+class MemorySets final : public Kernel {
+ public:
+  explicit MemorySets(std::vector<MemorySet> sets) : sets_(std::move(sets)) {}
+  void record(const Bindings& bindings, Recorder& recorder) const override {
+    const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
+    for (const MemorySet& set : sets_) {
+      const CUdeviceptr to = reinterpret_cast<CUdeviceptr>(bindings.outputs[0]) + set.offset;
+      if (set.rows > 1)
+        GACER_CU(cuMemsetD2D8Async(to, kPitch, static_cast<unsigned char>(set.value), set.elements,
+                                   set.rows, stream));
+      else if (set.element_bytes == 1)
+        GACER_CU(cuMemsetD8Async(to, static_cast<unsigned char>(set.value), set.elements, stream));
+      else if (set.element_bytes == 2)
+        GACER_CU(
+            cuMemsetD16Async(to, static_cast<unsigned short>(set.value), set.elements, stream));
+      else
+        GACER_CU(cuMemsetD32Async(to, set.value, set.elements, stream));
+    }
+  }
+
+ private:
+  std::vector<MemorySet> sets_;
+};
+
+void apply(const MemorySet& set, std::vector<std::byte>& bytes) {
+  for (std::size_t row = 0; row < set.rows; ++row)
+    for (std::size_t i = 0; i < set.elements * static_cast<std::size_t>(set.element_bytes); ++i)
+      bytes[set.offset + row * kPitch + i] = static_cast<std::byte>(
+          set.value >> (8 * (i % static_cast<std::size_t>(set.element_bytes))));
+}
+
+TEST(CudaCapture, MemorySetsBecomeKernelsThatFillTheSameBytes) {
+  std::string reason;
+  Device* device = testing::cuda_device(&reason);
+  if (device == nullptr) GTEST_SKIP() << reason;
+  // Later ones write over earlier ones.
+  const std::vector<MemorySet> sets = {{0, 1, 0, 1'000'000},       {3, 1, 0xAB, 1},
+                                       {1001, 1, 0x7F, 15},        {2003, 1, 0x5C, 4096},
+                                       {4098, 2, 0x1234, 7},       {6002, 2, 0xBEEF, 5000},
+                                       {20004, 4, 0xDEADBEEF, 3},  {30012, 4, 0x01020304, 100'001},
+                                       {500'001, 1, 0x66, 101, 40}};
+  std::vector<std::byte> expected(1'100'000, std::byte{0xEE});
+  for (const MemorySet& set : sets) apply(set, expected);
+
+  const auto memory = device->allocate(expected.size());
+  const MemorySets kernel(sets);
+  Bindings bindings;
+  bindings.outputs = {memory->data()};
+  const auto capture = device->capture(kernel, bindings);
+  EXPECT_EQ(capture->num_launches(), static_cast<int>(sets.size()));
+  device->fill(memory->data(), 0xEE, memory->size());
+  ProgramStep step;
+  step.capture = capture.get();
+  device->assemble(std::span(&step, 1))->run();
+  std::vector<std::byte> actual(expected.size());
+  device->download(actual.data(), memory->data(), actual.size());
+  const auto [at, wanted] = std::mismatch(actual.begin(), actual.end(), expected.begin());
+  EXPECT_EQ(at, actual.end()) << "byte " << at - actual.begin() << " is " << static_cast<int>(*at)
+                              << ", not " << static_cast<int>(*wanted);
+}
+
+}  // namespace
+}  // namespace gacer::cuda
