@@ -1,5 +1,5 @@
 // A network's first convolution by an own kernel on tensor cores: no padding of its few channels,
-// no copy of the image. The rows of a block are a variant.
+// no copy of the image. The filters and rows of a block are a variant.
 
 #include "backend/cuda/kernels/thin_conv.h"
 
@@ -15,24 +15,35 @@ namespace gacer::cuda {
 namespace {
 
 constexpr std::string_view kFamily = "own/thin_conv/";
+constexpr std::array<int, 3> kTiles = {8, 4, 2};
 constexpr std::array<int, 3> kRows = {8, 4, 2};
 constexpr std::size_t kMaxShared = 96 << 10;  // two blocks share a multiprocessor
+
+/// What one block makes: tiles of 8 filters, rows of the result.
+struct Form {
+  int tiles = 8;
+  int rows = 8;
+  std::string key() const { return fmt::format("{}t{}r{}", kFamily, tiles, rows); }
+};
 
 struct ThinConvPlan {
   ThinConvArgs args = {};
   int images = 1;
   int filters = 0;
-  int tiles = 8;  ///< of 8 filters, made by one block
   std::string suffix;
-  std::vector<int> rows;
+  std::vector<Form> forms;
 };
 
-std::size_t shared_bytes(const ThinConvPlan& plan) {
+int num_groups(const ThinConvArgs& a) { return (a.channels + kThinConvGroup - 1) / kThinConvGroup; }
+
+std::size_t shared_bytes(const ThinConvPlan& plan, const Form& form) {
   const ThinConvArgs& a = plan.args;
   const auto steps = static_cast<std::size_t>(a.k_steps);
-  const auto patch = static_cast<std::size_t>(a.channels) * static_cast<std::size_t>(a.patch_h) *
+  const auto tiles = static_cast<std::size_t>(form.tiles);
+  const auto patch = static_cast<std::size_t>(num_groups(a)) * static_cast<std::size_t>(a.patch_h) *
                      static_cast<std::size_t>(a.patch_w);
-  return steps * static_cast<std::size_t>(plan.tiles) * 256 + steps * 16 * sizeof(int) + patch * 2;
+  return steps * tiles * 256 + tiles * 8 * sizeof(float) + steps * 4 * sizeof(int) +
+         patch * 2 * kThinConvGroup;
 }
 
 void set_rows(ThinConvPlan& plan, int rows) {
@@ -65,7 +76,6 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   plan.suffix = *suffix;
   plan.images = window->batch;
   plan.filters = static_cast<int>(w.shape[0]);
-  plan.tiles = plan.filters % 64 == 0 ? 8 : plan.filters % 32 == 0 ? 4 : 2;
   ThinConvArgs& a = plan.args;
   a.channels = static_cast<int>(x.shape[1]);
   a.in_h = window->in_h;
@@ -80,8 +90,8 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   a.pad_w = window->pad_w;
   a.dilation_h = window->dilation_h;
   a.dilation_w = window->dilation_w;
-  a.k = a.channels * a.kernel_h * a.kernel_w;
-  a.k_steps = (a.k + 15) / 16;
+  a.num_taps = num_groups(a) * a.kernel_h * a.kernel_w;
+  a.k_steps = (a.num_taps + 3) / 4;
   a.x_n = window->x_n;
   a.x_c = window->x_c;
   a.x_h = window->x_h;
@@ -92,33 +102,47 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   a.activation = activation->code;
   a.alpha = activation->alpha;
   a.beta = activation->beta;
-  for (const int rows : kRows) {
-    set_rows(plan, rows);
-    if (shared_bytes(plan) <= kMaxShared) plan.rows.push_back(rows);
+  std::size_t least_shared = 0;
+  int widest = 0;
+  for (const int tiles : kTiles) {
+    // Narrower blocks read the image more often: half of the widest is the least that may pay.
+    if (plan.filters % (8 * tiles) != 0 || 2 * tiles < widest) continue;
+    widest = std::max(widest, tiles);
+    for (const int rows : kRows) {
+      set_rows(plan, rows);
+      least_shared = shared_bytes(plan, {tiles, rows});
+      if (least_shared <= kMaxShared) plan.forms.push_back({tiles, rows});
+    }
   }
-  if (plan.rows.empty()) return refuse("the window needs {} bytes of a block", shared_bytes(plan));
+  if (plan.forms.empty()) return refuse("the window needs {} bytes of a block", least_shared);
   return plan;
 }
 
-/// What lane l of a warp takes at tile j and step s: channel of column l / 4 and, of k, the pairs
-/// at l % 4 * 2 and 8 further. Channels are dealt so that a thread ends with neighbours.
-std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const ThinConvPlan& plan) {
+/// What lane l of a warp takes at tile j and step s: the filter of column l / 4 and, of tap
+/// s * 4 + l % 4, four channels. Filters are dealt so that a thread ends with neighbours.
+std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const ThinConvPlan& plan,
+                                   int tiles) {
   const std::vector<float> values = floats(weight);
-  const int k = plan.args.k;
-  const int group = std::min(plan.tiles, 4);
+  const ThinConvArgs& a = plan.args;
+  const int area = a.kernel_h * a.kernel_w;
+  const int run = std::min(tiles, 4);
   std::vector<float> packed;
-  packed.reserve(static_cast<std::size_t>(plan.filters) *
-                 static_cast<std::size_t>(plan.args.k_steps) * 16);
-  for (int block = 0; block < plan.filters / (8 * plan.tiles); ++block)
-    for (int step = 0; step < plan.args.k_steps; ++step)
-      for (int tile = 0; tile < plan.tiles; ++tile)
+  packed.reserve(static_cast<std::size_t>(plan.filters) * static_cast<std::size_t>(a.k_steps) * 4 *
+                 kThinConvGroup);
+  for (int block = 0; block < plan.filters / (8 * tiles); ++block)
+    for (int step = 0; step < a.k_steps; ++step)
+      for (int tile = 0; tile < tiles; ++tile)
         for (int lane = 0; lane < 32; ++lane) {
           const int column = lane / 4;
-          const int filter = block * 8 * plan.tiles + tile / group * 8 * group +
-                             column / 2 * 2 * group + tile % group * 2 + column % 2;
-          for (int i = 0; i < 4; ++i) {
-            const int at = step * 16 + lane % 4 * 2 + i % 2 + i / 2 * 8;
-            packed.push_back(at < k ? values[static_cast<std::size_t>(filter * k + at)] : 0.0F);
+          const int filter = block * 8 * tiles + tile / run * 8 * run + column / 2 * 2 * run +
+                             tile % run * 2 + column % 2;
+          const int tap = step * 4 + lane % 4;
+          for (int i = 0; i < kThinConvGroup; ++i) {
+            const int channel = tap / area * kThinConvGroup + i;
+            const int at = (filter * a.channels + channel) * area + tap % area;
+            packed.push_back(tap < a.num_taps && channel < a.channels
+                                 ? values[static_cast<std::size_t>(at)]
+                                 : 0.0F);
           }
         }
   return bytes_as(dtype, packed);
@@ -127,16 +151,16 @@ std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const Thin
 class ThinConvKernel final : public Kernel {
  public:
   ThinConvKernel(const Services& services, const KernelCall& call, const ThinConvPlan& plan,
-                 int rows)
+                 const Form& form)
       : plan_(plan),
-        rows_(rows),
+        form_(form),
         kernel_(services.kernel("thin_conv",
-                                fmt::format("thin_conv_t{}_{}", plan.tiles, plan.suffix))) {
-    set_rows(plan_, rows);
+                                fmt::format("thin_conv_t{}_{}", form.tiles, plan.suffix))) {
+    set_rows(plan_, form.rows);
     const DType dtype = call.inputs[0].dtype;
-    weight_ = services.upload_packed(*call.constant(1),
-                                     fmt::format("thin {} {}", plan.tiles, plan.suffix),
-                                     [&](const Tensor& w) { return pack_weight(w, dtype, plan); });
+    weight_ = services.upload_packed(
+        *call.constant(1), fmt::format("thin {} {}", form.tiles, plan.suffix),
+        [&](const Tensor& w) { return pack_weight(w, dtype, plan, form.tiles); });
     if (call.node.num_op_inputs > 2 && !call.inputs[2].is_absent)
       bias_ = services.upload_packed(*call.constant(2), "f32", pack_f32);
     allow_shared_bytes(services.context(), kernel_, kMaxShared);
@@ -147,18 +171,18 @@ class ThinConvKernel final : public Kernel {
     if (reinterpret_cast<std::uintptr_t>(bindings.outputs[0]) % 16 != 0)
       fail(ErrorKind::kUnsupported, "the result begins at an address that is no multiple of 16");
     const ThinConvArgs& a = plan_.args;
-    const int blocks = plan_.images * ((a.out_h + rows_ - 1) / rows_) *
+    const int blocks = plan_.images * ((a.out_h + form_.rows - 1) / form_.rows) *
                        ((a.out_w + kThinConvWidth - 1) / kThinConvWidth);
     launch(stream, kernel_,
-           {static_cast<unsigned>(blocks), static_cast<unsigned>(plan_.filters / plan_.tiles / 8)},
-           {static_cast<unsigned>(32 * rows_)}, static_cast<unsigned>(shared_bytes(plan_)),
-           bindings.outputs[0], bindings.inputs[0], weight_->data(),
-           bias_ ? bias_->data() : nullptr, a);
+           {static_cast<unsigned>(blocks), static_cast<unsigned>(plan_.filters / form_.tiles / 8)},
+           {static_cast<unsigned>(32 * form_.rows)},
+           static_cast<unsigned>(shared_bytes(plan_, form_)), bindings.outputs[0],
+           bindings.inputs[0], weight_->data(), bias_ ? bias_->data() : nullptr, a);
   }
 
  private:
   ThinConvPlan plan_;
-  int rows_;
+  Form form_;
   CUkernel kernel_;
   std::shared_ptr<CudaBuffer> weight_;
   std::shared_ptr<CudaBuffer> bias_;
@@ -176,7 +200,7 @@ class ThinConv final : public KernelImpl {
   std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
     std::vector<std::string> keys;
     const Result<ThinConvPlan> plan = plan_thin_conv(call);
-    for (const int rows : plan->rows) keys.push_back(make_key(rows));
+    for (const Form& form : plan->forms) keys.push_back(form.key());
     return keys;
   }
   std::optional<bool> knows(const std::string& key) const override {
@@ -185,15 +209,12 @@ class ThinConv final : public KernelImpl {
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const Result<ThinConvPlan> plan = plan_thin_conv(call);
     if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    for (const int rows : plan->rows)
-      if (key == make_key(rows))
-        return std::make_unique<ThinConvKernel>(services_, call, *plan, rows);
+    for (const Form& form : plan->forms)
+      if (key == form.key()) return std::make_unique<ThinConvKernel>(services_, call, *plan, form);
     fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
   }
 
  private:
-  static std::string make_key(int rows) { return fmt::format("{}r{}", kFamily, rows); }
-
   Services services_;
 };
 

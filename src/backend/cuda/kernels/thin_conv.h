@@ -7,13 +7,16 @@ namespace gacer::cuda {
 struct ThinConvArgs {
   int channels, in_h, in_w, out_h, out_w;
   int kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
-  int k;                 ///< channels * kernel_h * kernel_w
-  int k_steps;           ///< of 16
+  int num_taps;          ///< groups of channels * kernel_h * kernel_w
+  int k_steps;           ///< of 4 taps
   int patch_h, patch_w;  ///< of the input that a block reads
   long long x_n, x_c, x_h, x_w, y_n, y_h, y_w;
   int activation;
   float alpha, beta;
 };
+
+/// Channels that lie together; missing ones are zero.
+inline constexpr int kThinConvGroup = 4;
 
 /// Output pixels of a row that a warp makes; a block has as many rows as warps.
 inline constexpr int kThinConvWidth = 32;
