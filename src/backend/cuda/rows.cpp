@@ -1,5 +1,7 @@
 // Reductions, softmax and layer normalization by own kernels over dense memory.
 
+#include "backend/cuda/kernels/rows.h"
+
 #include <algorithm>
 
 #include "backend/cuda/capture.h"
@@ -166,7 +168,7 @@ class RowsKernel final : public Kernel {
     switch (plan_.kind) {
       case RowsPlan::Kind::kReduce:
         kernel_ = kernel(plan_.inner == 1 ? "reduce_last" : "reduce_middle");
-        vector_ = static_cast<int>(8 / size_of(call.inputs[0].dtype));
+        vector_ = static_cast<int>(16 / size_of(call.inputs[0].dtype));
         if (plan_.inner > 1) vector_kernel_ = kernel("reduce_middle_vec");
         break;
       case RowsPlan::Kind::kSoftmax:
@@ -219,16 +221,17 @@ class RowsKernel final : public Kernel {
              code);
       return;
     }
-    const bool is_aligned = reinterpret_cast<std::uintptr_t>(x) % 8 == 0 &&
-                            reinterpret_cast<std::uintptr_t>(y) % 8 == 0;
+    const bool is_aligned = reinterpret_cast<std::uintptr_t>(x) % 16 == 0;
     const int vector = is_aligned && inner % vector_ == 0 ? vector_ : 1;
-    constexpr unsigned kColumns = 16;
-    unsigned rows = 1;
-    while (rows < 16 && rows * 2 < static_cast<unsigned>(length)) rows *= 2;
-    const unsigned columns = blocks_for(inner / vector, kColumns);
+    // Vectors come in whole warps.
+    const unsigned columns = vector > 1 ? kReduceColumns : 16;
+    const unsigned most_rows = vector > 1 ? 128 : 16;
+    unsigned rows = vector > 1 ? 32 / kReduceColumns : 1;
+    while (rows < most_rows && rows * 2 < static_cast<unsigned>(length)) rows *= 2;
     const auto planes = static_cast<unsigned>(std::min<long long>(outer, 65535));
-    launch(stream, vector > 1 ? vector_kernel_ : kernel_, {columns, planes}, {kColumns, rows}, 0, y,
-           x, outer, length, inner, code);
+    launch(stream, vector > 1 ? vector_kernel_ : kernel_,
+           {blocks_for(inner / vector, columns), planes}, {columns, rows}, 0, y, x, outer, length,
+           inner, code);
   }
 
   RowsPlan plan_;

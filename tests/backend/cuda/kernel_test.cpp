@@ -179,6 +179,10 @@ TEST_P(CudaKernel, Pools) {
 TEST_P(CudaKernel, GlobalPools) {
   check(make_case("GlobalAveragePool", {{2, 72, 7, 7}}, {}));
   check(make_case("GlobalMaxPool", {{2, 72, 7, 7}}, {}));
+  // Long and short columns, channels that fill no block or no vector.
+  check(make_case("GlobalAveragePool", {{1, 120, 28, 28}}, {}));
+  check(make_case("GlobalAveragePool", {{3, 33, 14, 14}}, {}));
+  check(make_case("GlobalMaxPool", {{2, 40, 2, 3}}, {}));
 }
 
 Attributes resize(const char* mode, const char* coordinates) {

@@ -1,6 +1,9 @@
 // Reductions, softmax and layer normalization.
 
 #include "backend/cuda/kernels/common.cuh"
+#include "backend/cuda/kernels/rows.h"
+
+using gacer::cuda::kReduceColumns;
 
 namespace {
 
@@ -39,45 +42,54 @@ __device__ void reduce_middle(T* y, const T* x, long long outer, int length, int
   }
 }
 
-/// The same with V neighbours a thread; inner is a multiple of V.
+/// The same with V neighbours a thread (16 bytes); inner is a multiple of V. Threads of a block: x
+/// over kReduceColumns of V, y over length, whole warps of both. Many rows at once, because a
+/// squeezed image is a few hundred rows that one multiprocessor must read at a stretch.
 template <typename T, int V>
 __device__ void reduce_middle_vec(T* y, const T* x, long long outer, int length, int inner,
                                   int code) {
-  __shared__ float parts[256 * V];
-  const int column = (blockIdx.x * blockDim.x + threadIdx.x) * V;
+  constexpr int kWidth = kReduceColumns * V;
+  constexpr int kBatch = 4;
+  __shared__ float parts[32][kWidth];  // one row a warp
+  const int thread = threadIdx.y * kReduceColumns + threadIdx.x;
+  const int warps = blockDim.y * kReduceColumns / 32;
+  const int column = blockIdx.x * kWidth + threadIdx.x * V;
   const bool is_sum = code == kReduceMean || code == kReduceSum;
   const float sign = code == kReduceMin ? -1.0f : 1.0f;
+  const float start = is_sum ? 0.0f : Max::start();
+  const auto merge = [&](float a, float b) { return is_sum ? a + b : Max::merge(a, b); };
   for (long long o = blockIdx.y; o < outer; o += gridDim.y) {
     float acc[V];
 #pragma unroll
-    for (int v = 0; v < V; ++v) acc[v] = is_sum ? 0.0f : Max::start();
-    if (column < inner)
-      for (int r = threadIdx.y; r < length; r += blockDim.y) {
-        const Pack<T, V> pack =
-            *reinterpret_cast<const Pack<T, V>*>(x + (o * length + r) * inner + column);
+    for (int v = 0; v < V; ++v) acc[v] = start;
+    const T* const from = x + o * length * inner + column;
+    const int stride = blockDim.y;
+    for (int base = threadIdx.y; base < length && column < inner; base += kBatch * stride) {
+      Pack<T, V> packs[kBatch];
 #pragma unroll
-        for (int v = 0; v < V; ++v) {
-          const float value = sign * to_float(pack.at[v]);
-          acc[v] = is_sum ? acc[v] + value : Max::merge(acc[v], value);
-        }
-      }
-    float* mine = parts + (threadIdx.y * blockDim.x + threadIdx.x) * V;
+      for (int u = 0; u < kBatch; ++u)
+        if (const int r = base + u * stride; r < length)
+          packs[u] = *reinterpret_cast<const Pack<T, V>*>(from + static_cast<long long>(r) * inner);
 #pragma unroll
-    for (int v = 0; v < V; ++v) mine[v] = acc[v];
-    __syncthreads();
-    for (int half = blockDim.y / 2; half > 0; half /= 2) {
-      if (threadIdx.y < half) {
-        const float* other = mine + half * blockDim.x * V;
-        for (int v = 0; v < V; ++v)
-          mine[v] = is_sum ? mine[v] + other[v] : Max::merge(mine[v], other[v]);
-      }
-      __syncthreads();
+      for (int u = 0; u < kBatch; ++u)
+        if (base + u * stride < length)
+#pragma unroll
+          for (int v = 0; v < V; ++v) acc[v] = merge(acc[v], sign * to_float(packs[u].at[v]));
     }
-    if (threadIdx.y == 0 && column < inner) {
-      Pack<T, V> result;
-      for (int v = 0; v < V; ++v)
-        result.at[v] = from_float<T>(sign * (code == kReduceMean ? mine[v] / length : mine[v]));
-      *reinterpret_cast<Pack<T, V>*>(y + o * inner + column) = result;
+#pragma unroll
+    for (int v = 0; v < V; ++v) {
+#pragma unroll
+      for (int offset = kReduceColumns; offset < 32; offset *= 2)
+        acc[v] = merge(acc[v], __shfl_xor_sync(0xffffffffu, acc[v], offset));
+      if (thread % 32 < kReduceColumns) parts[thread / 32][threadIdx.x * V + v] = acc[v];
+    }
+    __syncthreads();
+    for (int i = thread; i < kWidth; i += warps * 32) {
+      if (blockIdx.x * kWidth + i >= inner) break;
+      float total = parts[0][i];
+      for (int warp = 1; warp < warps; ++warp) total = merge(total, parts[warp][i]);
+      y[o * inner + blockIdx.x * kWidth + i] =
+          from_float<T>(sign * (code == kReduceMean ? total / length : total));
     }
     __syncthreads();
   }
@@ -157,7 +169,7 @@ __device__ void layer_norm(T* y, const T* x, const float* scale, const float* bi
   }                                                                                                \
   extern "C" __global__ void reduce_middle_vec_##suffix(T* y, const T* x, long long outer,         \
                                                         int length, int inner, int code) {         \
-    reduce_middle_vec<T, 8 / sizeof(T)>(y, x, outer, length, inner, code);                         \
+    reduce_middle_vec<T, 16 / sizeof(T)>(y, x, outer, length, inner, code);                        \
   }                                                                                                \
   extern "C" __global__ void reduce_last_##suffix(T* y, const T* x, long long rows, int length,    \
                                                   int code) {                                      \
