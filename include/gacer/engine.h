@@ -83,6 +83,16 @@ struct PolicyResult {
   std::vector<Span> timeline;
 };
 
+/// Kernels on one set of the device's units in one round of the chosen plan, as the vendor's
+/// profiler saw them. A row without expected kernels holds what ran elsewhere.
+struct Placement {
+  Budget budget;  ///< in groups
+  int units = 0;  ///< multiprocessors of that set
+  int expected_kernels = 0;
+  int seen_kernels = 0;
+  double busy_ms = 0;  ///< sum of the kernels' times, each timed by itself
+};
+
 struct TenantInfo {
   std::string name, model, mode, precision;
   std::int64_t batch = 1;
@@ -102,12 +112,15 @@ struct Comparison {
   std::string best_simple;  ///< of sequential, streams, partition
   bool regulated_won = false;
   double profile_s = 0, plan_s = 0;
+  std::vector<Placement> placement;  ///< where asked for
 };
 
 struct MeasureOptions {
   int min_rounds = 7;
   std::chrono::milliseconds time{2000};  ///< per policy, interleaved
   bool check = true;                     ///< poisoned, fresh inputs, against sequential
+  /// Fill Comparison::placement; Error{kUnsupported} on devices that cannot tell.
+  bool observe_placement = false;
   /// measure(): also plan and measure the simple policies. False needs no profile.
   bool beside_simple = true;
 };

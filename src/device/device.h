@@ -53,6 +53,14 @@ struct StepTime {
   int unit = 0;  ///< first core or SM group
 };
 
+/// Kernels of one budget in one round, as a profiler of the device's vendor saw them.
+struct PlacementRow {
+  Budget budget;
+  int expected_kernels = 0;  ///< that the program puts there
+  int seen_kernels = 0;      ///< that ran there
+  double busy_ms = 0;        ///< sum of their times, each timed by itself
+};
+
 /// A list of steps compiled for a device. Launched at most once at a time. Not thread-safe.
 class Program {
  public:
@@ -62,6 +70,9 @@ class Program {
   virtual int num_launches() const = 0;
   /// Runs once with time stamps (slower); in the order of the steps.
   virtual std::vector<StepTime> run_traced() = 0;
+  /// Runs once under a profiler. A row a budget; one without expected kernels holds what ran
+  /// elsewhere. Error{kUnsupported} when the device has no profiler that tells.
+  virtual std::vector<PlacementRow> observe_placement();
   /// Host time that the last run() took to start the round, in microseconds; 0 where starting a
   /// round is not apart from running it.
   virtual double last_launch_us() const { return 0; }

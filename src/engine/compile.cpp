@@ -59,11 +59,15 @@ double CompiledPlan::run() {
   return device_->run_free(programs, once);
 }
 
-std::vector<StepTime> CompiledPlan::run_traced() {
-  if (programs_.size() == 1) return programs_[0]->run_traced();
+Program& CompiledPlan::whole() {
+  if (programs_.size() == 1) return *programs_[0];
   if (!traced_) traced_ = device_->assemble(steps_);
-  return traced_->run_traced();
+  return *traced_;
 }
+
+std::vector<StepTime> CompiledPlan::run_traced() { return whole().run_traced(); }
+
+std::vector<PlacementRow> CompiledPlan::observe_placement() { return whole().observe_placement(); }
 
 double CompiledPlan::last_launch_us() const {
   double sum = 0;

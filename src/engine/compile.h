@@ -26,6 +26,8 @@ class CompiledPlan {
   double run();
   /// One round with time stamps, all tenants in one program; in the order of steps().
   std::vector<StepTime> run_traced();
+  /// One round under the device's profiler, all tenants in one program (see Program).
+  std::vector<PlacementRow> observe_placement();
   /// Host time that starting the last round took, in microseconds (see Program).
   double last_launch_us() const;
   int num_launches() const { return num_launches_; }
@@ -38,6 +40,8 @@ class CompiledPlan {
 
  private:
   friend class Compiler;
+  /// All steps in one program, which a free-running plan makes on first use.
+  Program& whole();
   Device* device_ = nullptr;
   Plan plan_;
   std::vector<ProgramStep> steps_;

@@ -200,6 +200,21 @@ void choose(const EngineCore& core, std::chrono::milliseconds settle_time,
   if (chosen != nullptr) comparison.chosen = chosen->result.policy;
 }
 
+std::vector<Placement> observe_placement(const EngineCore& core, const std::string& policy,
+                                         std::vector<Entry>& entries) {
+  const DeviceInfo& device = core.problem().device;
+  std::vector<Placement> placement;
+  for (Entry& entry : entries) {
+    if (entry.result.policy != policy) continue;
+    for (const PlacementRow& row : entry.compiled->observe_placement())
+      placement.push_back(
+          {row.budget,
+           row.budget.is_all() ? device.num_units : row.budget.size(0) * device.units_per_group,
+           row.expected_kernels, row.seen_kernels, row.busy_ms});
+  }
+  return placement;
+}
+
 void set_bounds(const EngineCore& core, Comparison& comparison) {
   for (const ProblemTenant& tenant : core.problem().tenants)
     for (const ProblemNode& node : tenant.nodes)
@@ -266,6 +281,8 @@ Comparison measure_contenders(EngineCore& core, std::vector<Contender> contender
   for (Entry& entry : entries) summarize_times(core, entry);
   choose(core, 3 * options.time, entries, comparison);
   set_bounds(core, comparison);
+  if (options.observe_placement)
+    comparison.placement = observe_placement(core, comparison.chosen, entries);
   for (Entry& entry : entries) {
     comparison.plan_s += entry.result.search_s;
     comparison.policies.push_back(std::move(entry.result));

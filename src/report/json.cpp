@@ -96,6 +96,12 @@ Json report_value(const Comparison& comparison, const std::string& command) {
       {"vs_best_simple", or_null(speedup(comparison, name, comparison.best_simple))}};
   value["profile_s"] = comparison.profile_s;
   value["plan_s"] = comparison.plan_s;
+  for (const Placement& row : comparison.placement)
+    value["placement"].push_back({{"groups", {row.budget.begin, row.budget.end}},
+                                  {"units", row.units},
+                                  {"expected_kernels", row.expected_kernels},
+                                  {"seen_kernels", row.seen_kernels},
+                                  {"busy_ms", row.busy_ms}});
   return value;
 }
 

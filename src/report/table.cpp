@@ -105,6 +105,28 @@ TextTable policies_table(const Comparison& comparison) {
   return table;
 }
 
+TextTable placement_table(const Comparison& comparison) {
+  TextTable table;
+  table.add_column("kernels ran on");
+  table.add_column("SMs", Align::kRight);
+  table.add_column("kernels", Align::kRight);
+  table.add_column("busy ms", Align::kRight);
+  for (const Placement& row : comparison.placement) {
+    const bool is_right = row.seen_kernels == row.expected_kernels;
+    const std::string where =
+        row.expected_kernels == 0 ? "elsewhere"
+        : row.budget.is_all()
+            ? "the whole device"
+            : fmt::format("groups {} to {}", row.budget.begin, row.budget.end - 1);
+    table.add_row({where, std::to_string(row.units),
+                   is_right ? std::to_string(row.seen_kernels)
+                            : fmt::format("{} of {}", row.seen_kernels, row.expected_kernels),
+                   format_ms(row.busy_ms)},
+                  is_right ? Style::kPlain : Style::kBad);
+  }
+  return table;
+}
+
 TextTable latency_table(const Comparison& comparison) {
   TextTable table;
   table.add_column("latency ms (items/s)");
@@ -161,6 +183,7 @@ std::string report_table(const Comparison& comparison, bool use_color) {
   text += tenants_table(comparison).to_text(use_color) + "\n";
   text += policies_table(comparison).to_text(use_color) + "\n";
   text += latency_table(comparison).to_text(use_color) + "\n";
+  if (!comparison.placement.empty()) text += placement_table(comparison).to_text(use_color) + "\n";
   text += fmt::format(
       "  bounds: critical path {} ms, arithmetic {} ms, memory {} ms; area estimate {} ms\n",
       format_ms(comparison.critical_path_ms), format_ms(comparison.flop_ms),

@@ -79,6 +79,22 @@ TEST(ReportJson, CarriesTheNumbers) {
   EXPECT_EQ(report["guard"]["regulated_won"], true);
 }
 
+TEST(ReportJson, ShowsPlacementWhereItWasAskedFor) {
+  Comparison comparison = make_comparison();
+  comparison.placement = {{{}, 132, 40, 40, 1.5}, {{0, 8}, 64, 12, 9, 0.25}};
+  const Json rows = Json::parse(report_json(comparison, ""))["placement"];
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[1]["groups"], (Json{0, 8}));
+  EXPECT_EQ(rows[1]["units"], 64);
+  EXPECT_EQ(rows[1]["expected_kernels"], 12);
+  EXPECT_EQ(rows[1]["seen_kernels"], 9);
+  EXPECT_DOUBLE_EQ(rows[1]["busy_ms"], 0.25);
+  const std::string table = report_table(comparison, false);
+  EXPECT_THAT(table, HasSubstr("the whole device"));
+  EXPECT_THAT(table, HasSubstr("groups 0 to 7"));
+  EXPECT_THAT(table, HasSubstr("9 of 12"));
+}
+
 TEST(ReportJson, SaysSmsOnCudaAndNullForWhatWasNotMeasured) {
   Comparison comparison = make_comparison();
   comparison.device.kind = "cuda";

@@ -87,6 +87,7 @@ MeasureOptions Options::measure() const {
   measure.time = parse_duration(time);
   measure.check = !no_check;
   measure.beside_simple = !no_guard;
+  measure.observe_placement = observe_placement;
   return measure;
 }
 
@@ -183,6 +184,10 @@ void add_measure_options(const Command& command, Options& options) {
   command
       .add_flag("--no-check", options.no_check,
                 "Do not compare outputs with the sequential plan's (on a poisoned arena)")
+      .group(kMeasureGroup);
+  command
+      .add_flag("--placement", options.observe_placement,
+                "Show where the chosen plan's kernels ran, as the GPU's profiler sees a round")
       .group(kMeasureGroup);
 }
 

@@ -35,6 +35,7 @@ struct Options {
   int rounds = MeasureOptions{}.min_rounds;
   bool no_check = false;
   bool no_guard = false;
+  bool observe_placement = false;
   // Tensors.
   std::vector<std::string> inputs;
   std::string output;

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <set>
+#include <tuple>
 
 #include "backend/cuda/check.h"
+#include "backend/cuda/placement.h"
 
 namespace gacer::cuda {
 namespace {
@@ -125,7 +128,8 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
         CUkernelNodeAttrValue value = {};
         value.priority = priority;
         GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
-        if (!with_events) placed_.push_back({static_cast<int>(s), node, target, priority});
+        if (!with_events)
+          placed_.push_back({static_cast<int>(s), step.budget, node, target, priority});
       }
       if (launch.waits_for.empty()) add_edges(graph, before, node);
       for (const auto& [earlier, edge] : launch.waits_for) {
@@ -172,6 +176,38 @@ double CudaProgram::run() {
   return end_.since(begin_);
 }
 
+void CudaProgram::run_once(CUgraph graph) {
+  CUgraphExec exec = instantiate(graph);
+  begin_.record(stream_);
+  const CUresult result = cuGraphLaunch(exec, stream_.get());
+  const CUresult sync = result == CUDA_SUCCESS ? cuStreamSynchronize(stream_.get()) : result;
+  cuGraphExecDestroy(exec);
+  check(sync, "cuGraphLaunch");
+}
+
+std::vector<PlacementRow> CudaProgram::observe_placement() {
+  context_.make_current();
+  // Only what is instantiated under the profiler is seen kernel by kernel.
+  const auto activity = observe_kernels([&] { run_once(graph_); });
+  std::map<std::uint32_t, PlacementRow> rows;
+  for (const PlacedLaunch& placed : placed_) {
+    PlacementRow& row = rows[context_number(placed.context)];
+    row.budget = placed.budget;
+    ++row.expected_kernels;
+  }
+  for (const auto& [context, seen] : activity) {
+    PlacementRow& row = rows[context];
+    row.seen_kernels = seen.kernels;
+    row.busy_ms = seen.busy_ms;
+  }
+  std::vector<PlacementRow> result;
+  for (const auto& [context, row] : rows) result.push_back(row);
+  std::sort(result.begin(), result.end(), [](const PlacementRow& a, const PlacementRow& b) {
+    return std::tie(a.budget.begin, a.budget.end) < std::tie(b.budget.begin, b.budget.end);
+  });
+  return result;
+}
+
 std::vector<StepTime> CudaProgram::run_traced() {
   context_.make_current();
   step_events_.clear();
@@ -179,12 +215,7 @@ std::vector<StepTime> CudaProgram::run_traced() {
     step_events_.push_back(std::make_unique<Event>());
   GraphOwner graph;
   assemble(graph.get(), steps_, /*with_events=*/true);
-  CUgraphExec exec = instantiate(graph.get());
-  begin_.record(stream_);
-  const CUresult result = cuGraphLaunch(exec, stream_.get());
-  const CUresult sync = result == CUDA_SUCCESS ? cuStreamSynchronize(stream_.get()) : result;
-  cuGraphExecDestroy(exec);
-  check(sync, "cuGraphLaunch");
+  run_once(graph.get());
 
   std::vector<StepTime> times;
   for (std::size_t s = 0; s < steps_.size(); ++s) {

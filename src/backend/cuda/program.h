@@ -14,6 +14,7 @@ namespace gacer::cuda {
 /// What one node of a program must be, for the check against the plan.
 struct PlacedLaunch {
   int step = 0;
+  Budget budget;
   CUgraphNode node = nullptr;
   CUcontext context = nullptr;
   int priority = 0;
@@ -33,6 +34,7 @@ class CudaProgram final : public Program {
   double run() override;
   int num_launches() const override { return num_launches_; }
   std::vector<StepTime> run_traced() override;
+  std::vector<PlacementRow> observe_placement() override;
   double last_launch_us() const override { return last_launch_us_; }
 
   /// Enqueues one round; host cost is one graph launch.
@@ -43,6 +45,8 @@ class CudaProgram final : public Program {
 
  private:
   void assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events);
+  /// A program of its own that runs once.
+  void run_once(CUgraph graph);
   CUgraphExec instantiate(CUgraph graph) const;
 
   Context& context_;

@@ -135,6 +135,36 @@ TEST_F(CudaDevice, ProgramKeepsLaunchesPrioritiesAndTrace) {
   }
 }
 
+TEST_F(CudaDevice, AProfilerSeesKernelsInTheirSmSets) {
+  if (device_->info().num_groups < 8) GTEST_SKIP() << "few SM groups";
+  const Captured sum = capture_sum(*device_, 1 << 20);
+  std::vector<ProgramStep> steps(6);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    steps[i].capture = sum.capture.get();
+    if (i > 0) steps[i].waits_for = {static_cast<int>(i) - 1};
+  }
+  steps[1].budget = {0, 2};
+  steps[2].budget = {0, 2};
+  steps[3].budget = {2, 4};
+  std::vector<PlacementRow> rows;
+  try {
+    rows = device_->assemble(steps)->observe_placement();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kUnsupported) throw;
+    GTEST_SKIP() << error.what();
+  }
+  ASSERT_EQ(rows.size(), 3U);
+  EXPECT_EQ(rows[0].budget, Budget());
+  EXPECT_EQ(rows[1].budget, (Budget{0, 2}));
+  EXPECT_EQ(rows[2].budget, (Budget{2, 4}));
+  const std::vector<int> kernels = {3, 2, 1};
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    EXPECT_EQ(rows[i].expected_kernels, kernels[i]);
+    EXPECT_EQ(rows[i].seen_kernels, kernels[i]);
+    EXPECT_GT(rows[i].busy_ms, 0);
+  }
+}
+
 TEST_F(CudaDevice, FreeProgramsFinishTogether) {
   const Captured a = capture_sum(*device_, 1 << 20);
   const Captured b = capture_sum(*device_, 1 << 20);
