@@ -107,14 +107,8 @@ class AffineConvKernel final : public Kernel {
 
 class AffineConv final : public KernelImpl {
  public:
-  explicit AffineConv(const Services& services) : services_(services) {
-    convs_.push_back(make_depthwise_conv(services));
-    convs_.push_back(make_dnn_conv(services));
-    convs_.push_back(make_blas_conv(services));
-    convs_.push_back(make_thin_conv(services));
-    convs_.push_back(make_few_rows_conv(services));
-    convs_.push_back(make_split_conv(services));
-  }
+  AffineConv(const Services& services, std::vector<const KernelImpl*> convs)
+      : services_(services), convs_(std::move(convs)) {}
   std::string_view name() const override { return "affine_conv"; }
   Result<void> supports(const KernelCall& call) const override {
     if (call.node.op != "AffineConv") return refuse("{} is no AffineConv", call.node.op);
@@ -123,7 +117,7 @@ class AffineConv final : public KernelImpl {
     if (channel_block(call.inputs[0].layout) > 1) return refuse("blocked layout");
     const InnerCall inner(call);
     std::string reasons;
-    for (const auto& conv : convs_) {
+    for (const KernelImpl* conv : convs_) {
       const Result<void> supported = conv->supports(inner.call());
       if (supported) return {};
       reasons +=
@@ -136,7 +130,7 @@ class AffineConv final : public KernelImpl {
     const std::size_t most = width >= services_.context().num_groups() ? 3 : 1;
     const InnerCall inner(call);
     std::vector<std::string> keys;
-    for (const auto& conv : convs_) {
+    for (const KernelImpl* conv : convs_) {
       if (!conv->supports(inner.call())) continue;
       const std::vector<std::string> own = conv->variants(inner.call(), width);
       for (std::size_t i = 0; i < std::min(most, own.size()); ++i)
@@ -151,10 +145,10 @@ class AffineConv final : public KernelImpl {
   void prepare_ahead(const KernelCall& call, const std::vector<std::string>& keys) const override {
     const InnerCall inner(call);
     PointwiseProgram::compile_ahead(services_, make_pass(call));
-    for (const auto& conv : convs_) {
+    for (const KernelImpl* conv : convs_) {
       std::vector<std::string> own;
       for (const std::string& key : keys)
-        if (find(key) == conv.get()) own.push_back(key.substr(kFamily.size()));
+        if (find(key) == conv) own.push_back(key.substr(kFamily.size()));
       if (!own.empty()) conv->prepare_ahead(inner.call(), own);
     }
   }
@@ -173,19 +167,20 @@ class AffineConv final : public KernelImpl {
   const KernelImpl* find(const std::string& key) const {
     if (!key.starts_with(kFamily)) return nullptr;
     const std::string own = key.substr(kFamily.size());
-    for (const auto& conv : convs_)
-      if (conv->knows(own) == true) return conv.get();
+    for (const KernelImpl* conv : convs_)
+      if (conv->knows(own) == true) return conv;
     return nullptr;
   }
 
   Services services_;
-  std::vector<std::unique_ptr<KernelImpl>> convs_;
+  std::vector<const KernelImpl*> convs_;
 };
 
 }  // namespace
 
-std::unique_ptr<KernelImpl> make_affine_conv(const Services& services) {
-  return std::make_unique<AffineConv>(services);
+std::unique_ptr<KernelImpl> make_affine_conv(const Services& services,
+                                             std::vector<const KernelImpl*> convolutions) {
+  return std::make_unique<AffineConv>(services, std::move(convolutions));
 }
 
 }  // namespace gacer::cuda

@@ -14,7 +14,9 @@ std::unique_ptr<KernelImpl> make_few_rows_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_few_rows_matmul(const Services& services);
 std::unique_ptr<KernelImpl> make_thin_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_split_conv(const Services& services);
-std::unique_ptr<KernelImpl> make_affine_conv(const Services& services);
+/// `convolutions` do the second half; they live as long as the result.
+std::unique_ptr<KernelImpl> make_affine_conv(const Services& services,
+                                             std::vector<const KernelImpl*> convolutions);
 std::unique_ptr<KernelImpl> make_depthwise_conv(const Services& services);
 std::unique_ptr<KernelImpl> make_attention(const Services& services);
 std::unique_ptr<KernelImpl> make_conv_transpose(const Services& services);
