@@ -55,12 +55,11 @@ double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
   constexpr double kCyclesPerProduct = 2;
   constexpr double kTurn = 700;
   const int blocks = ceil_div(a.pixels, 8 * form.groups) * ceil_div(a.filters, kTile * form.tiles);
-  const double bytes = a.chunks * (2.0 * form.tiles + form.groups) * 512;
+  const double bytes = a.chunks * split_conv_loads(form.tiles, form.groups) * 512.0;
   const double products = a.chunks * 2.0 * form.tiles * form.groups;
   const double block = std::max(bytes / kBytesPerCycle, products * kCyclesPerProduct);
   const double sums = form.warps * 8.0 * form.groups * kTile * form.tiles * 8 / 128;
-  const int loads = 2 * form.tiles + form.groups;
-  const int unroll = loads <= 6 ? 4 : loads <= 12 ? 2 : 1;
+  const int unroll = split_conv_unroll(form.tiles, form.groups);
   const int waves = ceil_div(blocks, num_sms);
   const int side_by_side = std::max(1, 32 / form.warps);
   return waves * (block + sums) +

@@ -63,8 +63,7 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   constexpr int kWide = 16 * kTiles;
   constexpr int kPitch = kWide + 4;
   constexpr int kPixels = 8 * kGroups;
-  constexpr int kLoads = 2 * kTiles + kGroups;  // of 16 bytes, a chunk
-  constexpr int kUnroll = kLoads <= 6 ? 4 : kLoads <= 12 ? 2 : 1;
+  constexpr int kUnroll = gacer::cuda::split_conv_unroll(kTiles, kGroups);
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;

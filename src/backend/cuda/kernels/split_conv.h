@@ -27,4 +27,12 @@ enum SplitConvOperand { kNoOperand, kAddOperand, kMulOperand };
 /// Warps that a block may have: large tiles need the registers of more.
 constexpr int split_conv_max_warps(int tiles, int groups) { return tiles * groups >= 8 ? 8 : 16; }
 
+/// Loads of 16 bytes that a thread makes for 32 channels of one tap.
+constexpr int split_conv_loads(int tiles, int groups) { return 2 * tiles + groups; }
+
+/// Chunks of 32 channels that a warp loads before it multiplies: as many as the registers hold.
+constexpr int split_conv_unroll(int tiles, int groups) {
+  return split_conv_loads(tiles, groups) <= 6 ? 4 : split_conv_loads(tiles, groups) <= 12 ? 2 : 1;
+}
+
 }  // namespace gacer::cuda
