@@ -119,7 +119,7 @@ struct MeasureOptions {
   int min_rounds = 7;
   std::chrono::milliseconds time{2000};  ///< per policy, interleaved
   bool check = true;                     ///< poisoned, fresh inputs, against sequential
-  /// Fill Comparison::placement; Error{kUnsupported} on devices that cannot tell.
+  /// Fill Comparison::placement; a warning on devices that cannot tell.
   bool observe_placement = false;
   /// measure(): also plan and measure the simple policies. False needs no profile.
   bool beside_simple = true;

@@ -281,8 +281,14 @@ Comparison measure_contenders(EngineCore& core, std::vector<Contender> contender
   for (Entry& entry : entries) summarize_times(core, entry);
   choose(core, 3 * options.time, entries, comparison);
   set_bounds(core, comparison);
-  if (options.observe_placement)
-    comparison.placement = observe_placement(core, comparison.chosen, entries);
+  if (options.observe_placement) {
+    try {
+      comparison.placement = observe_placement(core, comparison.chosen, entries);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUnsupported) throw;
+      core.warn(error.message());  // the rest of the results stands
+    }
+  }
   for (Entry& entry : entries) {
     comparison.plan_s += entry.result.search_s;
     comparison.policies.push_back(std::move(entry.result));

@@ -118,12 +118,14 @@ void move_edges(CUgraph graph, CUgraphNode from, CUgraphNode to) {
 }  // namespace
 
 void replace_memory_sets(CUgraph graph, CUkernel fill) {
+  constexpr std::size_t kMostRows = 65535;  // of a grid
   for (CUgraphNode node : list_nodes(graph)) {
     CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
     GACER_CU(cuGraphNodeGetType(node, &type));
     if (type != CU_GRAPH_NODE_TYPE_MEMSET) continue;
     CUDA_MEMSET_NODE_PARAMS set = {};
     GACER_CU(cuGraphMemsetNodeGetParams(node, &set));
+    if (set.height < 1 || set.height > kMostRows) continue;
     move_edges(graph, node, add_fill(graph, set, fill));
     GACER_CU(cuGraphDestroyNode(node));
   }

@@ -72,12 +72,15 @@ std::map<std::uint32_t, ContextActivity> observe_kernels(const std::function<voi
   if (const std::string& error = cupti_library().error(); !error.empty())
     fail(ErrorKind::kUnsupported, "placement cannot be observed: {}", error);
   {
-    const std::lock_guard lock(mutex);
-    seen.clear();
-    has_lost_records = false;
-  }
-  {
     const Recording recording;
+    // What an observation that failed has left.
+    require_success(cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED),
+                    "cuptiActivityFlushAll");
+    {
+      const std::lock_guard lock(mutex);
+      seen.clear();
+      has_lost_records = false;
+    }
     work();
     require_success(cuptiActivityFlushAll(CUPTI_ACTIVITY_FLAG_FLUSH_FORCED),
                     "cuptiActivityFlushAll");

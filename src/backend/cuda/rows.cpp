@@ -230,8 +230,8 @@ class RowsKernel final : public Kernel {
     while (rows < most_rows && rows * 2 < static_cast<unsigned>(length)) rows *= 2;
     const auto planes = static_cast<unsigned>(std::min<long long>(outer, 65535));
     launch(stream, vector > 1 ? vector_kernel_ : kernel_,
-           {blocks_for(inner / vector, columns), planes}, {columns, rows}, 0, y, x, outer, length,
-           inner, code);
+           {(static_cast<unsigned>(inner / vector) + columns - 1) / columns, planes},
+           {columns, rows}, 0, y, x, outer, length, inner, code);
   }
 
   RowsPlan plan_;

@@ -204,7 +204,11 @@ class ThinConv final : public KernelImpl {
     return keys;
   }
   std::optional<bool> knows(const std::string& key) const override {
-    return key.starts_with(kFamily);
+    // Keys of forms that there are no more are foreign: their nodes are measured anew.
+    for (const int tiles : kTiles)
+      for (const int rows : kRows)
+        if (key == Form{tiles, rows}.key()) return true;
+    return false;
   }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const Result<ThinConvPlan> plan = plan_thin_conv(call);

@@ -138,9 +138,9 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
     const int s = i % a.kernel_w;
     const int r = i / a.kernel_w % a.kernel_h;
     const int group = i / a.kernel_w / a.kernel_h;
-    // Steps that are not full end in taps whose weights are zero: any place will do.
+    // Steps that are not full end in taps that are zero, as their weights are.
     taps[i] =
-        i < a.num_taps ? (group * a.patch_h + r * a.dilation_h) * a.patch_w + s * a.dilation_w : 0;
+        i < a.num_taps ? (group * a.patch_h + r * a.dilation_h) * a.patch_w + s * a.dilation_w : -1;
   }
   copy_patch(patch, reinterpret_cast<const unsigned short*>(x) + place.image * a.x_n, place, a);
   __syncthreads();
@@ -152,11 +152,12 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
 #pragma unroll 1
   for (int step = 0; step < a.k_steps; ++step) {
     const int tap = taps[step * 4 + lane % 4];
+    const bool is_tap = tap >= 0;
     unsigned operand[2][4];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const uint2 low = line[tap + half * 16 * a.stride_w];
-      const uint2 high = line[tap + (half * 16 + 8) * a.stride_w];
+      const uint2 low = is_tap ? line[tap + half * 16 * a.stride_w] : make_uint2(0, 0);
+      const uint2 high = is_tap ? line[tap + (half * 16 + 8) * a.stride_w] : make_uint2(0, 0);
       operand[half][0] = low.x;
       operand[half][1] = high.x;
       operand[half][2] = low.y;
