@@ -15,6 +15,10 @@ using gacer::cuda::SplitConvArgs;
 
 namespace {
 
+/// Evaluated here, because device code may not call the function.
+template <int kTiles, int kGroups>
+constexpr int kUnrollOf = gacer::cuda::split_conv_unroll(kTiles, kGroups);
+
 constexpr int kChunk = 32;  // channels
 
 template <typename T>
@@ -63,7 +67,7 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   constexpr int kWide = 16 * kTiles;
   constexpr int kPitch = kWide + 4;
   constexpr int kPixels = 8 * kGroups;
-  constexpr int kUnroll = gacer::cuda::split_conv_unroll(kTiles, kGroups);
+  constexpr int kUnroll = kUnrollOf<kTiles, kGroups>;
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
