@@ -26,8 +26,8 @@ struct Life {
 std::vector<Life> find_lives(const Graph& graph) {
   std::vector<Life> lives(static_cast<std::size_t>(graph.num_values()));
   const auto touch = [&](ValueId id, int position) {
-    if (id == kNone || graph.is_constant(root_of(graph, id))) return;
-    lives[static_cast<std::size_t>(root_of(graph, id))].include(position);
+    if (id == kNone || graph.is_constant(graph.root_of(id))) return;
+    lives[static_cast<std::size_t>(graph.root_of(id))].include(position);
   };
   for (NodeId node = 0; node < graph.num_nodes(); ++node) {
     for (const ValueId input : graph.node(node).inputs) touch(input, node);
@@ -90,11 +90,6 @@ void place(std::vector<Block>& blocks) {
 
 }  // namespace
 
-ValueId root_of(const Graph& graph, ValueId id) {
-  const auto& slice = graph.value(id).slice_of;
-  return slice ? slice->root : id;
-}
-
 std::int64_t value_bytes(const Value& value) {
   return static_cast<std::int64_t>(bytes_in_layout(value.dtype, value.shape, value.layout));
 }
@@ -118,8 +113,8 @@ ArenaPlan plan_arena(const Graph& graph) {
     plan.bytes = std::max(plan.bytes, block.offset + block.bytes);
   }
   for (ValueId id = 0; id < graph.num_values(); ++id) {
-    const std::int64_t root = plan.offsets[static_cast<std::size_t>(root_of(graph, id))];
-    if (graph.value(id).slice_of && root >= 0)
+    const std::int64_t root = plan.offsets[static_cast<std::size_t>(graph.root_of(id))];
+    if (graph.root_of(id) != id && root >= 0)
       plan.offsets[static_cast<std::size_t>(id)] =
           root + static_cast<std::int64_t>(chunk_offset_bytes(graph, id, 0));
   }

@@ -11,7 +11,7 @@ namespace gacer {
 struct ArenaPlan {
   static constexpr std::int64_t kAlignment = 64;
   /// Per value: byte offset of its first element, or -1 for constants. A part of another value lies
-  /// inside of it.
+  /// inside of it, a view of another value at its place.
   std::vector<std::int64_t> offsets;
   std::int64_t bytes = 0;
 };
@@ -19,9 +19,6 @@ struct ArenaPlan {
 /// Gives every value that is not a constant its place. Values whose lives in the graph's execution
 /// order do not overlap share bytes; inputs and outputs keep theirs for good.
 ArenaPlan plan_arena(const Graph& graph);
-
-/// The value that owns the bytes of `id`: itself, or the value that it is a part of.
-ValueId root_of(const Graph& graph, ValueId id);
 
 /// Bytes of a dense value in its layout.
 std::int64_t value_bytes(const Value& value);

@@ -96,7 +96,7 @@ Bindings bind_step(const PlacedTenant& tenant, NodeId node_id, std::int64_t firs
   const Graph& graph = tenant.graph();
   const Node& node = graph.node(node_id);
   const auto address = [&](ValueId id) -> void* {
-    const Value& storage = graph.value(root_of(graph, id));
+    const Value& storage = graph.value(graph.root_of(id));
     std::byte* base = storage.constant
                           ? static_cast<std::byte*>(constants.address(*storage.constant))
                           : tenant.storage(id);
@@ -106,7 +106,7 @@ Bindings bind_step(const PlacedTenant& tenant, NodeId node_id, std::int64_t firs
   bindings.workspace = workspace;
   for (std::size_t i = 0; i < node.inputs.size(); ++i) {
     const ValueId id = node.inputs[i];
-    const bool is_used = id != kNone && (!graph.is_constant(root_of(graph, id)) ||
+    const bool is_used = id != kNone && (!graph.is_constant(graph.root_of(id)) ||
                                          kernel.reads_input(static_cast<int>(i)));
     bindings.inputs.push_back(is_used ? address(id) : nullptr);
   }

@@ -56,10 +56,9 @@ InputRange find_input_range(const Graph& graph, ValueId input) {
     const ValueId value = pending.back();
     pending.pop_back();
     for (ValueId part = 0; part < graph.num_values(); ++part) {
-      const auto& slice = graph.value(part).slice_of;
-      if (slice && slice->root == value) visit(part);
+      if (graph.root_of(part) == value) visit(part);
     }
-    if (const auto& slice = graph.value(value).slice_of) visit(slice->root);
+    visit(graph.root_of(value));
     for (const NodeId reader : consumers[static_cast<std::size_t>(value)]) {
       const Node& node = graph.node(reader);
       if (node.op.starts_with("Gather") && node.inputs.size() > 1 && node.inputs[1] == value) {

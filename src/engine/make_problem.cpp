@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "ops/common.h"
 #include "ops/op_def.h"
 
 namespace gacer {
@@ -15,16 +16,24 @@ const std::string& first_output_name(const Graph& graph, NodeId node) {
   fail(ErrorKind::kInternal, "node '{}' has no outputs", graph.node(node).name);
 }
 
-/// Whether two values share elements: the same, a part and its root, or overlapping parts.
+/// Whether two values share elements: the same, a part or a view and its root, or overlapping
+/// parts.
 bool share_elements(const Graph& graph, ValueId a, ValueId b) {
   if (a == b) return true;
-  if (root_of(graph, a) != root_of(graph, b)) return false;
+  if (graph.root_of(a) != graph.root_of(b)) return false;
   const Value& va = graph.value(a);
   const Value& vb = graph.value(b);
   if (!va.slice_of || !vb.slice_of || va.slice_of->axis != vb.slice_of->axis) return true;
   const int axis = va.slice_of->axis;
   return va.slice_of->offset < vb.slice_of->offset + vb.shape[axis] &&
          vb.slice_of->offset < va.slice_of->offset + va.shape[axis];
+}
+
+/// Whether each item of a value that fills its root lies in one piece, in their order.
+bool has_items_in_order(const Graph& graph, ValueId id) {
+  const Value& value = graph.value(id);
+  return !value.slice_of && value.batch && lies_in_order(value) &&
+         product(value.shape, 0, value.batch->axis) == 1;
 }
 
 /// Whether item i of one value is item i of the other.
@@ -36,6 +45,8 @@ bool has_same_items(const Graph& graph, ValueId a, ValueId b) {
   const Value& va = graph.value(a);
   const Value& vb = graph.value(b);
   if (!va.batch || !vb.batch) return false;
+  if (va.view_of != kNone || vb.view_of != kNone)
+    return a == b || (has_items_in_order(graph, a) && has_items_in_order(graph, b));
   return a == b || (*va.batch == *vb.batch && !cuts_batch(a) && !cuts_batch(b));
 }
 
@@ -44,7 +55,7 @@ class TenantProblem {
   explicit TenantProblem(const PlacedTenant& tenant) : tenant_(tenant), graph_(tenant.graph()) {
     for (NodeId node = 0; node < graph_.num_nodes(); ++node)
       for (const ValueId output : graph_.node(node).outputs)
-        if (output != kNone) writes_[root_of(graph_, output)].push_back({node, output});
+        if (output != kNone) writes_[graph_.root_of(output)].push_back({node, output});
   }
 
   ProblemTenant make() const {
@@ -101,7 +112,7 @@ class TenantProblem {
     std::map<int, bool> edges;  // producer → chunk-wise so far
     for (const ValueId input : graph_.node(id).inputs) {
       if (input == kNone) continue;
-      const auto writes = writes_.find(root_of(graph_, input));
+      const auto writes = writes_.find(graph_.root_of(input));
       if (writes == writes_.end()) continue;
       for (const Write& write : writes->second) {
         if (write.node >= id || !share_elements(graph_, write.value, input)) continue;
@@ -118,7 +129,7 @@ class TenantProblem {
 
   void add_access(ProblemNode& node, NodeId id, ValueId value_id, bool is_write) const {
     if (value_id == kNone) return;
-    const ValueId root = root_of(graph_, value_id);
+    const ValueId root = graph_.root_of(value_id);
     if (graph_.is_constant(value_id) || graph_.is_constant(root)) return;
     const Value& value = graph_.value(value_id);
     const std::vector<std::int64_t> strides = value_strides(graph_, value_id);

@@ -130,7 +130,7 @@ void* ConstantStore::address(const Tensor& tensor) {
 }
 
 std::byte* PlacedTenant::storage(ValueId id) const {
-  const std::int64_t offset = arena_plan.offsets[static_cast<std::size_t>(root_of(graph(), id))];
+  const std::int64_t offset = arena_plan.offsets[static_cast<std::size_t>(graph().root_of(id))];
   require(offset >= 0, "value '{}' of '{}' has no place in the arena", graph().value(id).name,
           info.name);
   return static_cast<std::byte*>(arena->data()) + offset;

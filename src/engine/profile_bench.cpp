@@ -46,8 +46,8 @@ ProfileBench::Operands& ProfileBench::operands(std::size_t copy) {
   while (copies_.size() <= copy) {
     auto made = std::make_unique<Operands>();
     for (const ValueId input : node_.inputs) {
-      if (input == kNone || graph_.is_constant(root_of(graph_, input))) continue;
-      const ValueId root = root_of(graph_, input);
+      if (input == kNone || graph_.is_constant(graph_.root_of(input))) continue;
+      const ValueId root = graph_.root_of(input);
       auto& buffer = made->inputs[root];
       if (buffer) continue;
       buffer = device_.allocate(storage_bytes(graph_, root));
@@ -55,8 +55,8 @@ ProfileBench::Operands& ProfileBench::operands(std::size_t copy) {
     }
     for (const ValueId output : node_.outputs) {
       if (output == kNone) continue;
-      auto& buffer = made->outputs[root_of(graph_, output)];
-      if (!buffer) buffer = device_.allocate(storage_bytes(graph_, root_of(graph_, output)));
+      auto& buffer = made->outputs[graph_.root_of(output)];
+      if (!buffer) buffer = device_.allocate(storage_bytes(graph_, graph_.root_of(output)));
     }
     copies_.push_back(std::move(made));
   }
@@ -105,7 +105,7 @@ Bindings ProfileBench::bind(Operands& operands, const Kernel& kernel) const {
     const ValueId id = node_.inputs[i];
     std::byte* base = nullptr;
     if (id != kNone) {
-      const ValueId root = root_of(graph_, id);
+      const ValueId root = graph_.root_of(id);
       if (!graph_.is_constant(root))
         base = static_cast<std::byte*>(operands.inputs.at(root)->data());
       else if (kernel.reads_input(static_cast<int>(i)))
@@ -116,7 +116,7 @@ Bindings ProfileBench::bind(Operands& operands, const Kernel& kernel) const {
   for (const ValueId id : node_.outputs)
     bindings.outputs.push_back(
         id == kNone ? nullptr
-                    : static_cast<std::byte*>(operands.outputs.at(root_of(graph_, id))->data()) +
+                    : static_cast<std::byte*>(operands.outputs.at(graph_.root_of(id))->data()) +
                           offset(id));
   return bindings;
 }
@@ -184,7 +184,7 @@ std::vector<Tensor> ProfileBench::read_outputs(bool in_memory_order) const {
     if (id == kNone) continue;
     const OperandDesc& desc = call_.outputs[i];
     Tensor dense(desc.dtype, desc.shape);
-    const Buffer& buffer = *copies_[0]->outputs.at(root_of(graph_, id));
+    const Buffer& buffer = *copies_[0]->outputs.at(graph_.root_of(id));
     const void* from =
         static_cast<std::byte*>(buffer.data()) + chunk_offset_bytes(graph_, id, first);
     if (in_memory_order && desc.is_dense() && channel_block(desc.layout) == 1) {
@@ -223,10 +223,10 @@ std::optional<std::vector<Tensor>> ProfileBench::evaluate_reference() {
       inputs.push_back(*constant);
       continue;
     }
-    if (graph_.is_constant(root_of(graph_, id))) return std::nullopt;
+    if (graph_.is_constant(graph_.root_of(id))) return std::nullopt;
     Tensor dense(desc.dtype, desc.shape);
     std::vector<std::byte> placed(extent_bytes(desc));
-    const Buffer& buffer = *operands(0).inputs.at(root_of(graph_, id));
+    const Buffer& buffer = *operands(0).inputs.at(graph_.root_of(id));
     device_.download(placed.data(),
                      static_cast<std::byte*>(buffer.data()) + chunk_offset_bytes(graph_, id, first),
                      placed.size());

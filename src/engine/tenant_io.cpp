@@ -108,8 +108,8 @@ void upload_input(Device& device, const PlacedTenant& tenant, ValueId input, con
 
 Tensor download_value(Device& device, const PlacedTenant& tenant, ValueId id) {
   const Graph& graph = tenant.graph();
-  const Value& storage = graph.value(root_of(graph, id));
-  if (storage.constant && root_of(graph, id) == id) return *storage.constant;
+  const Value& storage = graph.value(graph.root_of(id));
+  if (storage.constant && graph.root_of(id) == id) return *storage.constant;
   const OperandDesc desc = describe_value(graph, id);
   Tensor tensor(desc.dtype, desc.shape);
   if (tensor.size_bytes() == 0) return tensor;

@@ -183,6 +183,7 @@ class GraphHasher {
       hasher_.add(value.slice_of->offset);
       add_value(value.slice_of->root);
     }
+    if (value.view_of != kNone) add_value(value.view_of);
   }
 
   const Graph& graph_;

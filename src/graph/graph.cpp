@@ -27,6 +27,15 @@ int channel_block(Layout layout) {
   return 1;
 }
 
+bool lies_in_order(const Value& value) {
+  if (value.layout == Layout::kRowMajor || value.shape.rank() < 2) return true;
+  if (value.shape[1] % channel_block(value.layout) != 0) return false;
+  if (value.layout == Layout::kChannelsLast && value.shape[1] == 1) return true;
+  for (int axis = 2; axis < value.shape.rank(); ++axis)
+    if (value.shape[axis] != 1) return false;
+  return true;
+}
+
 std::size_t bytes_in_layout(DType dtype, const Shape& shape, Layout layout) {
   auto elements = static_cast<std::size_t>(shape.num_elements());
   const int block = channel_block(layout);
@@ -153,6 +162,12 @@ ValueId Graph::find_value(std::string_view value_name) const {
   return kNone;
 }
 
+ValueId Graph::root_of(ValueId id) const {
+  const Value& part = value(id);
+  if (part.slice_of) return part.slice_of->root;
+  return part.view_of != kNone ? part.view_of : id;
+}
+
 bool Graph::is_output(ValueId id) const {
   return std::find(outputs.begin(), outputs.end(), id) != outputs.end();
 }
@@ -195,7 +210,7 @@ void Graph::compact() {
   const auto use = [&](ValueId id) {
     if (id == kNone) return;
     used[static_cast<std::size_t>(id)] = true;
-    if (const auto& slice = value(id).slice_of) used[static_cast<std::size_t>(slice->root)] = true;
+    used[static_cast<std::size_t>(root_of(id))] = true;
   };
   std::for_each(inputs.begin(), inputs.end(), use);
   std::for_each(outputs.begin(), outputs.end(), use);
@@ -218,8 +233,10 @@ void Graph::compact() {
   };
   std::for_each(inputs.begin(), inputs.end(), renumber);
   std::for_each(outputs.begin(), outputs.end(), renumber);
-  for (Value& value : values_)
+  for (Value& value : values_) {
     if (value.slice_of) renumber(value.slice_of->root);
+    renumber(value.view_of);
+  }
   for (NodeId id = 0; id < num_nodes(); ++id) {
     std::for_each(node(id).inputs.begin(), node(id).inputs.end(), renumber);
     std::for_each(node(id).outputs.begin(), node(id).outputs.end(), renumber);
@@ -234,17 +251,15 @@ void Graph::remove_dead() {
     if (id == kNone) return;
     live[static_cast<std::size_t>(id)] = true;
     // A root is written through its parts and the other way round.
-    if (const auto& slice = value(id).slice_of) live[static_cast<std::size_t>(slice->root)] = true;
+    live[static_cast<std::size_t>(root_of(id))] = true;
   };
   std::for_each(outputs.begin(), outputs.end(), mark);
   for (NodeId id = num_nodes(); id-- > 0;) {
     Node& node = this->node(id);
     if (node.is_removed) continue;
     const bool is_live = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
-      if (output == kNone) return false;
-      const auto& slice = value(output).slice_of;
-      return live[static_cast<std::size_t>(output)] ||
-             (slice && live[static_cast<std::size_t>(slice->root)]);
+      return output != kNone && (live[static_cast<std::size_t>(output)] ||
+                                 live[static_cast<std::size_t>(root_of(output))]);
     });
     if (is_live)
       std::for_each(node.inputs.begin(), node.inputs.end(), mark);

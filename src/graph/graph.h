@@ -54,6 +54,9 @@ struct Value {
   /// Empty when the items of the batch cannot be told apart in this value.
   std::optional<BatchAxis> batch;
   std::optional<SliceOf> slice_of;
+  /// "These are the bytes of that value under another shape or layout": reshaping without copies.
+  /// Such a value has no producer; the other one is neither a part nor such a view.
+  ValueId view_of = kNone;
 };
 
 enum class Activation : std::uint8_t {
@@ -89,6 +92,10 @@ struct PostOp {
   int input = kNone;
   friend bool operator==(const PostOp&, const PostOp&) = default;
 };
+
+/// Whether the elements of a dense value lie in memory in the order of their logical indices: in
+/// row-major order, and in other layouts where there is one position, or one channel at the end.
+bool lies_in_order(const Value& value);
 
 /// One operator after fusion. `op` names an OpDef ("Conv"); optional inputs may be kNone.
 struct Node {
@@ -137,6 +144,8 @@ class Graph {
   ValueId find_value(std::string_view value_name) const;
   bool is_constant(ValueId id) const { return id != kNone && value(id).constant.has_value(); }
   bool is_output(ValueId id) const;
+  /// The value that owns the bytes of `id`: itself, or what it is a part or a view of.
+  ValueId root_of(ValueId id) const;
   /// Nodes that read each value, in order, each once; index is the value.
   std::vector<std::vector<NodeId>> consumers() const;
   /// Nodes whose outputs a node reads, ascending, each once.

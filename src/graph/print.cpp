@@ -15,6 +15,8 @@ std::string type_text(const Value& value) {
 std::string value_text(const Graph& graph, ValueId id) {
   if (id == kNone) return "-";
   const Value& value = graph.value(id);
+  if (value.view_of != kNone)
+    return fmt::format("{} as {}", value_text(graph, value.view_of), value.shape.to_string());
   return value.name.empty() ? fmt::format("%{}", id) : fmt::format("%{}", value.name);
 }
 

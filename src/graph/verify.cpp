@@ -73,6 +73,7 @@ class Verifier {
     }
     if (value.batch) check_batch(value);
     if (value.slice_of) check_slice(value);
+    if (value.view_of != kNone) check_view(value);
   }
 
   void check_batch(const Value& value) const {
@@ -104,6 +105,19 @@ class Verifier {
     }
   }
 
+  void check_view(const Value& value) const {
+    check_id(value.view_of, "a view's root");
+    const Value& root = graph_.value(value.view_of);
+    require(!value.slice_of && !value.constant && value.producer == kNone,
+            "value '{}' is a view and more than that", value.name);
+    require(!root.slice_of && root.view_of == kNone,
+            "value '{}' is a view of '{}', which has no bytes of its own", value.name, root.name);
+    require(value.dtype == root.dtype && value.shape.num_elements() == root.shape.num_elements() &&
+                lies_in_order(value) && lies_in_order(root),
+            "value '{}' {} cannot be a view of '{}' {}", value.name, value.shape.to_string(),
+            root.name, root.shape.to_string());
+  }
+
   void check_node(NodeId id) {
     const Node& node = graph_.node(id);
     try {
@@ -133,11 +147,12 @@ class Verifier {
 
   /// A root without a producer is made by its parts (concat without copies), and a part without one
   /// by its root (split without copies) or by the parts that it overlaps (a concat inside another).
+  /// A view is made with its root.
   bool is_readable(ValueId id) const {
     if (is_defined(id)) return true;
     const Value& value = graph_.value(id);
     if (value.producer != kNone) return false;
-    const ValueId root = value.slice_of ? value.slice_of->root : id;
+    const ValueId root = graph_.root_of(id);
     if (is_defined(root)) return true;
     if (graph_.value(root).producer != kNone) return false;
     bool has_parts = false;

@@ -110,7 +110,7 @@ class Writer {
   void add_operand(const Node& node, ValueId id, std::string& name) {
     if (id == kNone) return;  // an empty name
     const Value& value = graph_.value(id);
-    if (value.layout != Layout::kRowMajor || value.slice_of)
+    if (value.layout != Layout::kRowMajor || graph_.root_of(id) != id)
       fail(ErrorKind::kUnsupported, "node '{}' ({}): '{}' lies in memory in a way that ONNX lacks",
            node.name, node.op, value.name);
     name = name_of(id);

@@ -116,9 +116,8 @@ class GraphEvaluator {
   void note_use(ValueId id, NodeId node) {
     if (id == kNone) return;
     last_use_[static_cast<std::size_t>(id)] = node;
-    if (const auto& slice = graph_.value(id).slice_of)
-      last_use_[static_cast<std::size_t>(slice->root)] =
-          std::max(last_use_[static_cast<std::size_t>(slice->root)], node);
+    NodeId& last = last_use_[static_cast<std::size_t>(graph_.root_of(id))];
+    last = std::max(last, node);
   }
 
   Tensor read(ValueId id) {
@@ -128,6 +127,8 @@ class GraphEvaluator {
       tensor(id) = Tensor(value.dtype, value.shape);
       copy_part(value, tensor(id), tensor(value.slice_of->root), Direction::kRootToPart);
     }
+    if (tensor(id).empty() && value.view_of != kNone)
+      tensor(id) = tensor(value.view_of).reshaped(value.shape);
     require(!tensor(id).empty(), "value '{}' is read before it is produced", value.name);
     return tensor(id);
   }
@@ -165,8 +166,8 @@ class GraphEvaluator {
     const auto release = [&](ValueId value) {
       if (value == kNone) return;
       if (last_use_[static_cast<std::size_t>(value)] <= id) tensor(value) = Tensor();
-      if (const auto& slice = graph_.value(value).slice_of)
-        if (last_use_[static_cast<std::size_t>(slice->root)] <= id) tensor(slice->root) = Tensor();
+      const ValueId root = graph_.root_of(value);
+      if (last_use_[static_cast<std::size_t>(root)] <= id) tensor(root) = Tensor();
     };
     std::for_each(graph_.node(id).inputs.begin(), graph_.node(id).inputs.end(), release);
     std::for_each(graph_.node(id).outputs.begin(), graph_.node(id).outputs.end(), release);

@@ -15,7 +15,7 @@ std::pair<int, int> life_of(const Graph& graph, ValueId root) {
   int begin = std::numeric_limits<int>::max();
   int end = -1;
   const auto touch = [&](ValueId id, int position) {
-    if (id == kNone || root_of(graph, id) != root) return;
+    if (id == kNone || graph.root_of(id) != root) return;
     begin = std::min(begin, position);
     end = std::max(end, position);
   };

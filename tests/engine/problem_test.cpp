@@ -82,6 +82,31 @@ TEST(Problem, ANodeThatMixesItemsRunsWholeAndItsReadersWaitForAllOfIt) {
   EXPECT_NE(product.signature.find("/b4"), std::string::npos);
 }
 
+TEST(Problem, ReadersOfAViewWaitForItsItemsWhateverTheirShape) {
+  NetBuilder net("views", 4, 1);
+  const ValueId x = net.input("x", DType::kF32, Shape{3, 2});
+  const ValueId a = net.op("Sigmoid", "a", {x});
+  // [4, 3, 2] as [12, 2]: an item is three rows.
+  const ValueId rows = net.op("Reshape", "rows", {a, net.ints("rows.shape", {-1, 2})});
+  // [4, 3, 2] as [1, 4, 6]: the batch is another axis, its items lie as before.
+  const ValueId inner = net.op("Reshape", "inner", {a, net.ints("inner.shape", {1, -1, 6})});
+  const Graph graph =
+      net.finish({{"y", net.op("Tanh", "y", {rows})}, {"z", net.op("Softmax", "z", {inner})}});
+  EngineCore core(testing::plain_options());
+  core.add_graph(testing::named_spec("views", 4), graph);
+  const ProblemTenant& tenant = core.problem().tenants[0];
+  ASSERT_EQ(tenant.nodes.size(), 3U);
+  for (const char* op : {"Tanh", "Softmax"}) {
+    const ProblemNode& reader = node_of(tenant, op);
+    EXPECT_EQ(reader.batch, 4) << reader.no_split_reason;
+    ASSERT_EQ(reader.inputs.size(), 1U);
+    EXPECT_EQ(reader.inputs[0].from, 0);
+    EXPECT_TRUE(reader.inputs[0].is_chunkwise);
+    EXPECT_EQ(reader.accesses[0].offset, tenant.nodes[0].accesses[1].offset);
+    EXPECT_EQ(reader.accesses[0].bytes, tenant.nodes[0].accesses[1].bytes);
+  }
+}
+
 TEST(Problem, EqualModelsShareTheirGraphAndSignatures) {
   EngineCore core(testing::plain_options());
   TenantSpec spec = TenantSpec::parse("zoo:alexnet@1");

@@ -66,6 +66,27 @@ TEST(VerifyGraph, RejectsASliceOutsideOfItsRoot) {
   });
 }
 
+/// Makes `shape` a view of a [4, 8, 8, 8] in a layout.
+void add_view(SmallNet& net, Shape shape, Layout layout) {
+  const ValueId root = graph_test::add_result(net.graph, "root", Shape{4, 8, 8, 8});
+  net.graph.value(root).layout = layout;
+  const ValueId view = graph_test::add_result(net.graph, "view", std::move(shape));
+  net.graph.value(view).view_of = root;
+}
+
+TEST(VerifyGraph, RejectsAViewOfOtherBytes) {
+  SmallNet sound;
+  add_view(sound, Shape{4, 512}, Layout::kRowMajor);
+  verify_graph(sound.graph);
+  expect_rejected("cannot be a view", [](SmallNet& net) {
+    add_view(net, Shape{4, 511}, Layout::kRowMajor);
+  });
+  // The same number of elements in another order.
+  expect_rejected("cannot be a view", [](SmallNet& net) {
+    add_view(net, Shape{4, 512}, Layout::kChannelsLast);
+  });
+}
+
 TEST(VerifyGraph, RejectsAPostOperandAmongTheOwnInputs) {
   expect_rejected("post-op", [](SmallNet& net) {
     net.graph.node(net.relu).post = {PostOp{.kind = PostOp::Kind::kAdd, .input = 0}};

@@ -67,6 +67,30 @@ TEST(EvaluateGraph, PartsAreReadOutOfTheirRoot) {
   EXPECT_EQ(values_of(outputs[0]), (std::vector<float>{1, 2, 5, 6}));
 }
 
+TEST(EvaluateGraph, ViewsAreTheirRootInAnotherShape) {
+  Graph graph;
+  const ValueId x = graph.add_input("x", DType::kF32, Shape{2, 3});
+  const ValueId root = add_result(graph, "root");
+  add_op(graph, "Neg", {x}, root);
+  Value turned;
+  turned.name = "turned";
+  turned.shape = Shape{3, 2};
+  turned.view_of = root;
+  const ValueId view = graph.add_value(std::move(turned));
+  const ValueId y = add_result(graph, "y");
+  const ValueId z = add_result(graph, "z");
+  add_op(graph, "Neg", {view}, y);
+  add_op(graph, "Neg", {y}, z);
+  const ValueId again = add_result(graph, "again");
+  add_op(graph, "Neg", {view}, again);
+  graph.outputs = {z, again};
+  verify_graph(graph);
+  const auto outputs = evaluate_graph(graph, std::vector<Tensor>{iota(Shape{2, 3})});
+  EXPECT_EQ(outputs[0].shape(), (Shape{3, 2}));
+  EXPECT_EQ(values_of(outputs[0]), (std::vector<float>{-0.0F, -1, -2, -3, -4, -5}));
+  EXPECT_EQ(values_of(outputs[1]), (std::vector<float>{0, 1, 2, 3, 4, 5}));
+}
+
 TEST(EvaluateGraph, NamesTheInputThatDoesNotFit) {
   Graph graph;
   const ValueId x = graph.add_input("x", DType::kF32, Shape{2});

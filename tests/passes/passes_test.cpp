@@ -239,7 +239,7 @@ TEST(MakeLinear, TakesMatMulAndGemmWithTheirBias) {
   x = b.op("Gemm", {x, b.weights(Shape{4, 8}, 0.3F), b.weights(Shape{4})},
            attributes({{"transB", std::int64_t{1}}}));
   b.output(x);
-  EXPECT_EQ(ops_of(optimized(b)), (std::vector<std::string>{"Linear", "Reshape", "Linear"}));
+  EXPECT_EQ(ops_of(optimized(b)), (std::vector<std::string>{"Linear", "Linear"}));
 }
 
 TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
@@ -254,7 +254,7 @@ TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
     b.output(kept);
     b.output(b.op("Gemm",
                   {b.op("Flatten", {b.op("GlobalAveragePool", {kept})}), b.weights(Shape{8, 4})}));
-    PassOptions options;
+    PassOptions options = without({"reshape_in_place"});
     options.image_layout = layout;
     const Graph graph = optimized(b, options);
     const std::vector<std::string> ops = ops_of(graph);
@@ -284,6 +284,56 @@ TEST(LayoutPass, APoolAfterARowMajorConvolutionTakesTheLayout) {
     EXPECT_EQ(graph.value(node.inputs[0]).layout, Layout::kBlocked8) << print_graph(graph);
     EXPECT_EQ(graph.value(node.outputs[0]).layout, Layout::kBlocked8);
   }
+}
+
+/// A classifier: a pool to one position, flattened, then two products with a reshape between them.
+Graph classifier(const PassOptions& options) {
+  GraphBuilder b;
+  ValueId x = b.input(Shape{2, 3, 12, 12});
+  b.graph.batch = 2;
+  b.graph.value(x).batch = BatchAxis{};
+  x = b.op("Relu", {conv(b, x, 16, 3, true)});
+  x = b.op("Flatten", {b.op("GlobalAveragePool", {x})});
+  x = b.op("Gemm", {x, b.weights(Shape{16, 12}), b.weights(Shape{12})});
+  x = b.op("Softmax", {b.op("Reshape", {x, b.ints({-1, 3, 4})})});
+  b.output(b.op("Flatten", {x}));
+  return optimized(b, options);
+}
+
+TEST(ReshapeInPlace, LeavesNothingOfAReshape) {
+  for (const Layout layout : {Layout::kRowMajor, Layout::kBlocked8, Layout::kChannelsLast}) {
+    PassOptions options;
+    options.image_layout = layout;
+    const Graph graph = classifier(options);
+    // The last one makes the model's output.
+    EXPECT_EQ(ops_of(graph), (std::vector<std::string>{"Conv", "GlobalAveragePool", "Linear",
+                                                       "Softmax", "Flatten"}))
+        << print_graph(graph);
+    const Value& flat = graph.value(graph.node(2).inputs[0]);
+    EXPECT_EQ(graph.value(flat.view_of).producer, 1);
+    EXPECT_EQ(flat.batch, BatchAxis{});
+  }
+}
+
+TEST(ReshapeInPlace, CopiesWhatChangesItsOrder) {
+  GraphBuilder b;
+  const ValueId x = b.op("Relu", {conv(b, b.input(Shape{2, 3, 12, 12}), 16, 3, true)});
+  b.output(b.op("Gemm", {b.op("Flatten", {x}), b.weights(Shape{16 * 144, 8})}));
+  PassOptions options;
+  options.image_layout = Layout::kChannelsLast;
+  EXPECT_EQ(ops_of(optimized(b, options)), (std::vector<std::string>{"Conv", "Reorder", "Linear"}));
+}
+
+TEST(ReshapeInPlace, KeepsPartsAndConstantsAsTheyAre) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{2, 8});
+  const ValueId rows = b.op("Reshape", {b.op("Relu", {x}), b.ints({2, 8, 1})});
+  b.output(b.op("Concat", {rows, b.op("Exp", {rows})}, attributes({{"axis", std::int64_t{1}}})));
+  PassOptions options;
+  options.concats_in_place = true;
+  const Graph graph = optimized(b, options);
+  for (const Value& value : graph.values())
+    if (value.view_of != kNone) EXPECT_FALSE(graph.value(value.view_of).slice_of);
 }
 
 /// Layers that each read all before them, and a pool that reads the whole block.
