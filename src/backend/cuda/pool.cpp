@@ -8,6 +8,7 @@ namespace gacer::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr std::int64_t kMostPacks = std::int64_t{1} << 27;  // of the kernels for small windows
 
 struct PoolPlan {
   WindowArgs args;
@@ -15,6 +16,12 @@ struct PoolPlan {
   std::string vector_name;
   int vector = 1;  ///< channels a thread of the vector kernel; 1 when strides forbid it
 };
+
+/// Threads that the vector kernel has work for.
+std::int64_t packs(const PoolPlan& plan) {
+  const WindowArgs& a = plan.args;
+  return std::int64_t{a.batch} * (a.channels / plan.vector) * a.out_h * a.out_w;
+}
 
 Result<PoolPlan> plan(const KernelCall& call) {
   const std::string& op = call.node.op;
@@ -32,9 +39,13 @@ Result<PoolPlan> plan(const KernelCall& call) {
   plan.args.count_include_pad = call.node.attributes.get_int("count_include_pad", 0) != 0 ? 1 : 0;
   const char* kind = op == "MaxPool" ? "max" : "mean";
   plan.name = fmt::format("{}_pool_{}", kind, *suffix);
-  plan.vector_name = fmt::format("{}_pool_vec_{}", kind, *suffix);
   const int vector = static_cast<int>(16 / size_of(x.dtype));
   if (has_channel_vectors(x, vector) && has_channel_vectors(y, vector)) plan.vector = vector;
+  const WindowArgs& a = plan.args;
+  const bool is_small = a.kernel_h == a.kernel_w && (a.kernel_w == 2 || a.kernel_w == 3) &&
+                        a.dilation_h == 1 && a.dilation_w == 1 && packs(plan) < kMostPacks;
+  plan.vector_name = is_small ? fmt::format("{}_pool_k{}_{}", kind, a.kernel_w, *suffix)
+                              : fmt::format("{}_pool_vec_{}", kind, *suffix);
   return plan;
 }
 
@@ -52,7 +63,7 @@ class PoolKernel final : public Kernel {
                             (reinterpret_cast<std::uintptr_t>(y) % 16 == 0);
     const int vector = is_aligned ? plan_.vector : 1;
     const WindowArgs& a = plan_.args;
-    const std::int64_t work = std::int64_t{a.batch} * a.channels / vector * a.out_h * a.out_w;
+    const std::int64_t work = std::int64_t{a.batch} * (a.channels / vector) * a.out_h * a.out_w;
     const bool channels_inner = a.x_c == 1;
     launch(stream, vector > 1 ? vector_kernel_ : kernel_, {blocks_for(work, kThreads)}, {kThreads},
            0, y, x, a, channels_inner);

@@ -174,6 +174,17 @@ TEST_P(CudaKernel, Pools) {
   check(make_case("AveragePool", {{2, 32, 15, 15}}, {}, a));
   a.set("count_include_pad", std::int64_t{1});
   check(make_case("AveragePool", {{2, 30, 15, 15}}, {}, a));
+  check(make_case("AveragePool", {{2, 32, 15, 14}}, {}, a));
+  a.set("ceil_mode", std::int64_t{1});
+  check(make_case("AveragePool", {{3, 32, 14, 12}}, {}, a));
+  check(make_case("MaxPool", {{3, 32, 14, 12}}, {}, a));
+  a.set("dilations", std::vector<std::int64_t>{2, 2});
+  check(make_case("MaxPool", {{2, 32, 15, 15}}, {}, a));
+  Attributes halves;
+  halves.set("kernel_shape", std::vector<std::int64_t>{2, 2});
+  halves.set("strides", std::vector<std::int64_t>{2, 2});
+  check(make_case("MaxPool", {{2, 64, 15, 17}}, {}, halves));
+  check(make_case("AveragePool", {{1, 40, 8, 6}}, {}, halves));
 }
 
 TEST_P(CudaKernel, GlobalPools) {

@@ -1,5 +1,6 @@
 // Max and average pooling over strided 2-D images. A thread makes V neighbouring channels of one
-// output position; without vectors the innermost axis may be the width instead.
+// output position; without vectors the innermost axis may be the width instead. Small windows are
+// unrolled: all their loads are under way at once.
 
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/pool.h"
@@ -60,7 +61,68 @@ __device__ void pool(T* y, const T* x, const WindowArgs& a, bool channels_inner)
   }
 }
 
+/// The same for windows of K by K without gaps on images with neighbouring channels, when the
+/// result has less than 2^31 packs, each a thread.
+template <typename T, int V, bool kIsMax, int K>
+__device__ void pool_small(T* y, const T* x, const WindowArgs& a) {
+  const unsigned packs = a.channels / V;
+  const unsigned total = packs * a.batch * a.out_h * a.out_w;
+  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= total) return;
+  unsigned rest = i / packs;
+  const int c = static_cast<int>(i % packs) * V;
+  const int ow = static_cast<int>(rest % a.out_w);
+  rest /= a.out_w;
+  const int oh = static_cast<int>(rest % a.out_h);
+  const int n = static_cast<int>(rest / a.out_h);
+  const T* image = x + n * a.x_n + c;
+  const int h0 = oh * a.stride_h - a.pad_h;
+  const int w0 = ow * a.stride_w - a.pad_w;
+  Pack<T, V> packs_read[K][K];
+#pragma unroll
+  for (int kh = 0; kh < K; ++kh) {
+    // What lies outside is read from the border and not used.
+    const T* row = image + min(max(h0 + kh, 0), a.in_h - 1) * a.x_h;
+#pragma unroll
+    for (int kw = 0; kw < K; ++kw)
+      packs_read[kh][kw] =
+          *reinterpret_cast<const Pack<T, V>*>(row + min(max(w0 + kw, 0), a.in_w - 1) * a.x_w);
+  }
+  float acc[V];
+#pragma unroll
+  for (int v = 0; v < V; ++v) acc[v] = kIsMax ? Max::start() : 0.0f;
+  int count = 0;
+#pragma unroll
+  for (int kh = 0; kh < K; ++kh) {
+    const int h = h0 + kh;
+#pragma unroll
+    for (int kw = 0; kw < K; ++kw) {
+      const int w = w0 + kw;
+      const bool inside = h >= 0 && h < a.in_h && w >= 0 && w < a.in_w;
+      if (inside || (a.count_include_pad && h < a.padded_end_h && w < a.padded_end_w)) ++count;
+#pragma unroll
+      for (int v = 0; v < V; ++v) {
+        const float value = to_float(packs_read[kh][kw].at[v]);
+        if (inside) acc[v] = kIsMax ? Max::merge(acc[v], value) : acc[v] + value;
+      }
+    }
+  }
+  Pack<T, V> result;
+#pragma unroll
+  for (int v = 0; v < V; ++v)
+    result.at[v] = from_float<T>(kIsMax ? acc[v] : acc[v] / static_cast<float>(max(count, 1)));
+  *reinterpret_cast<Pack<T, V>*>(y + n * a.y_n + c + oh * a.y_h + ow * a.y_w) = result;
+}
+
 }  // namespace
+
+#define MAKE_SMALL(suffix, T, K)                                                               \
+  extern "C" __global__ void max_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool) {  \
+    pool_small<T, 16 / sizeof(T), true, K>(y, x, a);                                           \
+  }                                                                                            \
+  extern "C" __global__ void mean_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool) { \
+    pool_small<T, 16 / sizeof(T), false, K>(y, x, a);                                          \
+  }
 
 #define MAKE(suffix, T)                                                                       \
   extern "C" __global__ void max_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner) {  \
@@ -74,5 +136,7 @@ __device__ void pool(T* y, const T* x, const WindowArgs& a, bool channels_inner)
   }                                                                                           \
   extern "C" __global__ void mean_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool) {   \
     pool<T, 16 / sizeof(T), false>(y, x, a, true);                                            \
-  }
+  }                                                                                           \
+  MAKE_SMALL(suffix, T, 2)                                                                    \
+  MAKE_SMALL(suffix, T, 3)
 GACER_FOR_FLOATS(MAKE)
