@@ -11,10 +11,10 @@ namespace {
 constexpr int kMinRounds = 3;
 /// Milliseconds of rounds that are enough for one plan.
 constexpr double kEnoughMs = 400;
-/// Rounds shorter than this need the reference beside them less often: the clock does not drift
-/// that fast.
-constexpr double kShortMs = 20;
-constexpr int kShortRoundsATurn = 3;
+/// The reference runs beside the plan once in so many milliseconds or rounds: the clock does not
+/// drift faster.
+constexpr double kTurnMs = 30;
+constexpr double kMostRoundsATurn = 5;
 /// Plans that are slower than the best by this many deviations of a round, and by this share at
 /// least, need no exact time.
 constexpr double kFarDeviations = 4;
@@ -45,7 +45,8 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
   std::vector<double> ratios;
   double spent = 0;
   double reference = 0;
-  const int turn = reference_ms_ < kShortMs ? kShortRoundsATurn : 1;
+  const int turn =
+      static_cast<int>(std::clamp(kTurnMs / std::max(reference_ms_, 1e-6), 1.0, kMostRoundsATurn));
   for (int round = 0; round < num_rounds_; ++round) {
     if (round >= kMinRounds && spent > kEnoughMs) break;
     if (round % turn == 0) {
