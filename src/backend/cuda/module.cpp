@@ -104,6 +104,11 @@ void launch_kernel(CUstream stream, CUkernel kernel, Grid grid, Grid block, unsi
   config.blockDimZ = block.z;
   config.sharedMemBytes = shared_bytes;
   config.hStream = stream;
+  CUlaunchAttribute cluster = {};
+  cluster.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
+  cluster.value.clusterDim = {1, 1, grid.cluster};
+  config.attrs = &cluster;
+  config.numAttrs = grid.cluster > 1 ? 1 : 0;
   GACER_CU(cuLaunchKernelEx(&config, reinterpret_cast<CUfunction>(kernel), arguments, nullptr));
 }
 

@@ -40,6 +40,7 @@ struct Grid {
   unsigned x = 1;
   unsigned y = 1;
   unsigned z = 1;
+  unsigned cluster = 1;  ///< of a grid: neighbours along z that form a cluster
 };
 
 /// Lets a kernel be launched with up to `bytes` of shared memory, if that is more than 48 KiB.

@@ -1,6 +1,6 @@
 // Convolutions (and those with batch norm and relu before them) whose sums are long and whose
 // results are small, by an own kernel: the warps of a block share the sum. How many filters and
-// pixels a block makes and how many warps it has is a variant.
+// pixels a block makes, how many warps it has and how many blocks share a sum is a variant.
 
 #include "backend/cuda/kernels/split_conv.h"
 
@@ -21,8 +21,10 @@ namespace {
 constexpr std::string_view kFamily = "own/split_conv/";
 constexpr int kChunk = 32;  // channels
 constexpr int kTile = 16;   // filters
-constexpr std::size_t kMaxShared = 96 << 10;
+constexpr std::size_t kMaxShared = 144 << 10;
 constexpr std::size_t kMaxForms = 5;
+constexpr std::size_t kMaxClusterForms = 3;
+constexpr int kHopper = 90;          // compute capability
 constexpr int kPackGrain = 1 << 17;  // elements that are worth a thread
 /// Beyond this, libraries' kernels for large products have enough to do.
 constexpr double kMaxFlop = 4e9;
@@ -31,7 +33,11 @@ struct SplitForm {
   int tiles = 1;   ///< of 16 filters
   int groups = 1;  ///< of 8 pixels
   int warps = 8;
-  std::string text() const { return fmt::format("t{}g{}w{}", tiles, groups, warps); }
+  int cluster = 1;  ///< blocks that share a sum
+  std::string text() const {
+    const std::string block = fmt::format("t{}g{}w{}", tiles, groups, warps);
+    return cluster == 1 ? block : block + fmt::format("c{}", cluster);
+  }
 };
 
 struct SplitConvPlan {
@@ -49,45 +55,61 @@ std::size_t shared_bytes(const SplitForm& form) {
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+/// Tiles of the result.
+int num_tiles(const SplitForm& form, const SplitConvArgs& a) {
+  return ceil_div(a.pixels, 8 * form.groups) * ceil_div(a.filters, kTile * form.tiles);
+}
+
 /// Rough cycles: what a multiprocessor has to load and multiply, and the latency of each turn.
 double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
-  constexpr double kBytesPerCycle = 64;  // from L2 to a multiprocessor
+  constexpr double kBytesPerCycle = 64;          // from L2 to a multiprocessor
+  constexpr double kDeviceBytesPerCycle = 4096;  // from L2 to all
   constexpr double kCyclesPerProduct = 2;
   constexpr double kTurn = 700;
-  const int blocks = ceil_div(a.pixels, 8 * form.groups) * ceil_div(a.filters, kTile * form.tiles);
-  const double bytes = a.chunks * split_conv_loads(form.tiles, form.groups) * 512.0;
-  const double products = a.chunks * 2.0 * form.tiles * form.groups;
+  constexpr double kClusterSync = 1000;
+  const int blocks = num_tiles(form, a) * form.cluster;
+  const int sharers = form.warps * form.cluster;
+  const double bytes = a.chunks * split_conv_loads(form.tiles, form.groups) * 512.0 / form.cluster;
+  const double products = a.chunks * 2.0 * form.tiles * form.groups / form.cluster;
   const double block = std::max(bytes / kBytesPerCycle, products * kCyclesPerProduct);
   const double sums = form.warps * 8.0 * form.groups * kTile * form.tiles * 8 / 128;
   const int unroll = split_conv_unroll(form.tiles, form.groups);
   const int waves = ceil_div(blocks, num_sms);
   const int side_by_side = std::max(1, 32 / form.warps);
-  return waves * (block + sums) +
-         kTurn * ceil_div(waves, side_by_side) * (1 + ceil_div(a.chunks, form.warps * unroll));
+  return std::max(waves * (block + sums), blocks * bytes / kDeviceBytesPerCycle) +
+         kTurn * ceil_div(waves, side_by_side) * (1 + ceil_div(a.chunks, sharers * unroll)) +
+         (form.cluster > 1 ? kClusterSync : 0);
 }
 
-/// The best of each tile, the best tiles first.
-std::vector<SplitForm> forms_of(const SplitConvArgs& a, int num_sms) {
-  std::vector<std::pair<double, SplitForm>> rated;
-  for (const int tiles : {1, 2, 4})
-    for (const int groups : {1, 2, 4, 8}) {
-      if (tiles * groups > 16 || (tiles > 1 && kTile * (tiles - 1) >= a.filters)) continue;
-      std::pair<double, SplitForm> best = {0, {}};
-      for (const int warps : {4, 8, 16}) {
-        const SplitForm form{tiles, groups, warps};
-        if (warps > split_conv_max_warps(tiles, groups) || shared_bytes(form) > kMaxShared ||
-            (warps > 4 && warps > a.chunks))
-          continue;
-        const double cycles = estimate(form, a, num_sms);
-        if (best.first == 0 || cycles < best.first) best = {cycles, form};
-      }
-      if (best.first > 0) rated.push_back(best);
-    }
-  std::stable_sort(rated.begin(), rated.end(),
-                   [](const auto& x, const auto& y) { return x.first < y.first; });
+/// The best of each tile without and with clusters, the best tiles first.
+std::vector<SplitForm> forms_of(const SplitConvArgs& a, const Context& context) {
   std::vector<SplitForm> forms;
-  for (const auto& [cycles, form] : rated)
-    if (forms.size() < kMaxForms) forms.push_back(form);
+  for (const bool has_cluster : {false, true}) {
+    // Device code for clusters is there for this one alone.
+    if (has_cluster && context.compute_capability() != kHopper) continue;
+    std::vector<std::pair<double, SplitForm>> rated;
+    for (const int tiles : {1, 2, 4})
+      for (const int groups : {1, 2, 4, 8}) {
+        if (tiles > 1 && kTile * (tiles - 1) >= a.filters) continue;
+        std::pair<double, SplitForm> best = {0, {}};
+        for (const int cluster : {1, 2, 4, kSplitConvMaxCluster})
+          for (const int warps : {4, 8, 16}) {
+            const SplitForm form{tiles, groups, warps, cluster};
+            if ((cluster > 1) != has_cluster || warps > split_conv_max_warps(tiles, groups) ||
+                shared_bytes(form) > kMaxShared || (warps > 4 && warps * cluster > a.chunks))
+              continue;
+            // Tiles that occupy the device need no help.
+            if (has_cluster && num_tiles(form, a) >= context.num_sms()) continue;
+            const double cycles = estimate(form, a, context.num_sms());
+            if (best.first == 0 || cycles < best.first) best = {cycles, form};
+          }
+        if (best.first > 0) rated.push_back(best);
+      }
+    std::stable_sort(rated.begin(), rated.end(),
+                     [](const auto& x, const auto& y) { return x.first < y.first; });
+    rated.resize(std::min(rated.size(), has_cluster ? kMaxClusterForms : kMaxForms));
+    for (const auto& [cycles, form] : rated) forms.push_back(form);
+  }
   return forms;
 }
 
@@ -163,7 +185,7 @@ Result<void> set_window(const KernelCall& call, SplitConvArgs& a) {
   return {};
 }
 
-Result<SplitConvPlan> plan_split_conv(const KernelCall& call, int num_sms) {
+Result<SplitConvPlan> plan_split_conv(const KernelCall& call, const Context& context) {
   if (call.node.op != "Conv" && !is_affine(call)) return refuse("{} is no Conv", call.node.op);
   const OperandDesc& x = call.inputs[0];
   const OperandDesc& y = call.outputs[0];
@@ -193,7 +215,7 @@ Result<SplitConvPlan> plan_split_conv(const KernelCall& call, int num_sms) {
   const SplitConvArgs& a = plan.args;
   const double flop = 2.0 * a.pixels * a.filters * a.chunks * kChunk;
   if (flop > kMaxFlop) return refuse("{:.1f} GFLOP are too many for small tiles", flop * 1e-9);
-  plan.forms = forms_of(a, num_sms);
+  plan.forms = forms_of(a, context);
   return plan;
 }
 
@@ -271,7 +293,8 @@ class SplitConvKernel final : public Kernel {
     const SplitConvArgs& a = plan_.args;
     launch(stream, kernel_,
            {static_cast<unsigned>(ceil_div(a.pixels, 8 * form_.groups)),
-            static_cast<unsigned>(ceil_div(a.filters, kTile * form_.tiles))},
+            static_cast<unsigned>(ceil_div(a.filters, kTile * form_.tiles)),
+            static_cast<unsigned>(form_.cluster), static_cast<unsigned>(form_.cluster)},
            {static_cast<unsigned>(32 * form_.warps)}, static_cast<unsigned>(shared_bytes(form_)), y,
            x, weight_->data(), bias_ ? bias_->data() : nullptr, operand,
            affine_ ? affine_->data() : nullptr, a);
@@ -316,7 +339,7 @@ class SplitConv final : public KernelImpl {
 
  private:
   Result<SplitConvPlan> make_plan(const KernelCall& call) const {
-    return plan_split_conv(call, services_.context().num_sms());
+    return plan_split_conv(call, services_.context());
   }
 
   Services services_;

@@ -127,6 +127,9 @@ TEST_P(CudaKernel, ConvolutionsOfFewPixels) {
   check(make_case("Conv", {{2, 40, 15, 15}, {24, 40, 5, 5}, {24}}, {1, 2}, conv(5, 2),
                   {operand(PostOp::Kind::kMul)}));
   check(make_case("Conv", {{2, 64, 10, 10}, {64, 64, 1, 1}}, {1}, conv(1, 2)));
+  // A sum that many blocks share.
+  check(make_case("Conv", {{1, 512, 7, 7}, {88, 512, 3, 3}, {88}}, {1, 2}, conv(3, 1),
+                  {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
 }
 
 TEST_P(CudaKernel, ConvolutionsOfScaledImages) {

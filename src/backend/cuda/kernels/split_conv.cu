@@ -1,8 +1,10 @@
 // Convolutions with little to do for so many multiprocessors, by tensor cores: a block makes a
 // small tile of the result and its warps share the window's taps and channels, so that long sums
 // over few pixels still occupy the device, in one launch. Threads load their operands from the
-// image and from packed weights without shared memory (see mma.cuh); their sums meet there. Filters
-// are the tall operand, pixels the narrow one. A prologue scales and shifts channels as they come.
+// image and from packed weights without shared memory (see mma.cuh); their sums meet there. The
+// blocks of a cluster share the sum, too, so that larger tiles, which load less, occupy as much.
+// Filters are the tall operand, pixels the narrow one. A prologue scales and shifts channels as
+// they come.
 
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/mma.cuh"
@@ -32,6 +34,38 @@ struct PairOf<__nv_bfloat16> {
   using type = __nv_bfloat162;
 };
 
+/// Waits for all threads of the cluster; what they wrote to shared memory is visible after.
+__device__ inline void sync_cluster() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "barrier.cluster.arrive.release.aligned;\n"
+      "barrier.cluster.wait.acquire.aligned;" ::
+          : "memory");
+#endif
+}
+
+/// What another block of the cluster has in shared memory where this one has `own`.
+__device__ inline float4 load_from_rank(const float4* own, int rank) {
+  float4 value = *own;
+#if __CUDA_ARCH__ >= 900
+  const unsigned here = static_cast<unsigned>(__cvta_generic_to_shared(own));
+  unsigned there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
+  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
+               : "r"(there)
+               : "memory");
+#endif
+  return value;
+}
+
+__device__ inline void add_to(float4& sum, float4 more) {
+  sum.x += more.x;
+  sum.y += more.y;
+  sum.z += more.z;
+  sum.w += more.w;
+}
+
 /// max(x * scale + shift, low) of eight elements.
 template <typename T>
 __device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, bool has_relu) {
@@ -58,7 +92,7 @@ __device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, bool has_relu
   return result;
 }
 
-/// A block makes 16 * kTiles filters of 8 * kGroups pixels.
+/// A cluster along z makes 16 * kTiles filters of 8 * kGroups pixels.
 template <typename T, int kTiles, int kGroups, bool kHasPrologue>
 __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* bias,
                            const T* operand, const T* affine, const SplitConvArgs& a) {
@@ -74,6 +108,9 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   const int lane_channel = lane % 4 * 8;
   const int pixel0 = blockIdx.x * kPixels;
   const int tile0 = blockIdx.y * kTiles;
+  const int rank = blockIdx.z;
+  const int ranks = gridDim.z;
+  const int sharers = warps * ranks;
   const int all_tiles = (a.filters + 15) / 16;
 
   int base[kGroups];  // where the window of a pixel begins
@@ -92,12 +129,12 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   }
 
   float sums[kTiles][kGroups][4] = {};
-  for (int begin = warp; begin < a.chunks; begin += warps * kUnroll) {
+  for (int begin = rank * warps + warp; begin < a.chunks; begin += sharers * kUnroll) {
     uint4 filters[kUnroll][kTiles][2];
     uint4 inputs[kUnroll][kGroups];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
-      const int chunk = begin + u * warps;
+      const int chunk = begin + u * sharers;
       const bool is_live = chunk < a.chunks;
       const int tap = chunk / a.chunks_per_tap;
       const int channel = (chunk - tap * a.chunks_per_tap) * kChunk + lane_channel;
@@ -151,19 +188,30 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   __syncthreads();
 
   constexpr int kRuns = kWide / 4;  // of four filters
-  for (int i = threadIdx.x; i < kPixels * kRuns; i += blockDim.x) {
+  constexpr int kAll = kPixels * kRuns;
+  const auto sum_of_warps = [&](int i) {
+    const float4* const part = shared + (i / kRuns * kPitch + i % kRuns * 4) / 4;
+    float4 sum = part[0];
+    for (int from = 1; from < warps; ++from) add_to(sum, part[from * (kPixels * kPitch / 4)]);
+    return sum;
+  };
+  if (ranks > 1) {
+    for (int i = threadIdx.x; i < kAll; i += blockDim.x)
+      shared[(i / kRuns * kPitch + i % kRuns * 4) / 4] = sum_of_warps(i);
+    sync_cluster();
+  }
+  for (int i = rank * blockDim.x + threadIdx.x; i < kAll; i += ranks * blockDim.x) {
     const int pixel = i / kRuns;
     const int run = i % kRuns * 4;
     const int filter = tile0 * 16 + run;
     if (pixel0 + pixel >= a.pixels || filter >= a.filters) continue;
-    const float4* const part = shared + (pixel * kPitch + run) / 4;
-    float4 sum = part[0];
-    for (int from = 1; from < warps; ++from) {
-      const float4 more = part[from * (kPixels * kPitch / 4)];
-      sum.x += more.x;
-      sum.y += more.y;
-      sum.z += more.z;
-      sum.w += more.w;
+    float4 sum;
+    if (ranks > 1) {
+      const float4* const part = shared + (pixel * kPitch + run) / 4;
+      sum = load_from_rank(part, 0);
+      for (int from = 1; from < ranks; ++from) add_to(sum, load_from_rank(part, from));
+    } else {
+      sum = sum_of_warps(i);
     }
     float values[4] = {sum.x, sum.y, sum.z, sum.w};
     Pack<T, 4> second;
@@ -184,6 +232,8 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
     *reinterpret_cast<Pack<T, 4>*>(y + static_cast<long long>(pixel0 + pixel) * a.y_w + filter) =
         result;
   }
+  // Nobody leaves while others read its sums.
+  if (ranks > 1) sync_cluster();
 }
 
 }  // namespace
@@ -208,6 +258,7 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   MAKE_ONE(suffix, T, 2, 8) \
   MAKE_ONE(suffix, T, 4, 1) \
   MAKE_ONE(suffix, T, 4, 2) \
-  MAKE_ONE(suffix, T, 4, 4)
+  MAKE_ONE(suffix, T, 4, 4) \
+  MAKE_ONE(suffix, T, 4, 8)
 MAKE(f16, __half)
 MAKE(bf16, __nv_bfloat16)

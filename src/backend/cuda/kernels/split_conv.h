@@ -24,6 +24,9 @@ struct SplitConvArgs {
 /// What happens with the second operand before the activation.
 enum SplitConvOperand { kNoOperand, kAddOperand, kMulOperand };
 
+/// Most blocks that share a sum.
+inline constexpr int kSplitConvMaxCluster = 8;
+
 /// Warps that a block may have: large tiles need the registers of more.
 constexpr int split_conv_max_warps(int tiles, int groups) { return tiles * groups >= 8 ? 8 : 16; }
 
