@@ -1,3 +1,4 @@
+#include "base/dtype.h"
 #include "tests/conformance/cases.h"
 
 namespace gacer::conformance {
@@ -68,6 +69,23 @@ void add_activations(std::vector<Case>& cases) {
   }
 }
 
+/// An f32 image beside 16-bit weights, and the other way round.
+void add_conversions(std::vector<Case>& cases) {
+  for (const DType half : {DType::kF16, DType::kBF16})
+    for (const bool reads_f32 : {true, false}) {
+      CaseBuilder builder(std::string(reads_f32 ? "conv_of_f32_to_" : "conv_to_f32_of_") +
+                          to_string(half));
+      const ValueId x =
+          builder.input({2, 3, 9, 8}, /*batch_axis=*/0, reads_f32 ? DType::kF32 : half);
+      builder.node("Conv", {x, builder.constant({16, 3, 3, 3}, half), builder.constant({16}, half)})
+          .activation(Activation::kRelu)
+          .result(reads_f32 ? half : DType::kF32)
+          .images("")
+          .tolerance(1e-2);
+      cases.push_back(builder.build());
+    }
+}
+
 void add_residual(std::vector<Case>& cases) {
   for (const PostOp::Kind kind : {PostOp::Kind::kAdd, PostOp::Kind::kMul}) {
     CaseBuilder builder(kind == PostOp::Kind::kAdd ? "conv_residual" : "conv_gate");
@@ -133,6 +151,7 @@ std::vector<Case> convolution_cases() {
     cases.push_back(builder.build());
   }
   add_activations(cases);
+  add_conversions(cases);
   add_residual(cases);
   add_transposed(cases);
   return cases;

@@ -1,3 +1,4 @@
+#include "base/dtype.h"
 #include "tests/conformance/cases.h"
 
 namespace gacer::conformance {
@@ -48,6 +49,19 @@ std::vector<Case> product_cases() {
         .activation(Activation::kRelu)
         .kernel("onednn.matmul");
     cases.push_back(builder.build());
+  }
+  for (const DType half : {DType::kF16, DType::kBF16}) {
+    const std::string name = std::string("_f32_of_") + to_string(half);
+    CaseBuilder linear("linear" + name);
+    const ValueId x = linear.input({5, 64}, /*batch_axis=*/0, half);
+    linear.node("Linear", {x, linear.constant({64, 48}, half), linear.constant({48}, half)})
+        .activation(Activation::kRelu)
+        .result(DType::kF32);
+    cases.push_back(linear.build());
+    CaseBuilder matmul("matmul" + name);
+    const ValueId a = matmul.input({4, 8, 16}, /*batch_axis=*/0, half);
+    matmul.node("MatMul", {a, matmul.input({4, 16, 5}, 0, half)}).result(DType::kF32);
+    cases.push_back(matmul.build());
   }
   {
     CaseBuilder builder("linear_batch_inside");

@@ -283,9 +283,9 @@ ValueId CaseBuilder::input(Shape shape, int batch_axis, DType dtype) {
   return id;
 }
 
-ValueId CaseBuilder::constant(Shape shape) {
+ValueId CaseBuilder::constant(Shape shape, DType dtype) {
   std::mt19937 random(static_cast<unsigned>(17 + case_.graph.num_values()));
-  return constant(random_tensor(DType::kF32, shape, -1, 1, random));
+  return constant(random_tensor(dtype, shape, -1, 1, random));
 }
 
 ValueId CaseBuilder::constant(Tensor tensor) {
@@ -330,6 +330,7 @@ Case CaseBuilder::build() {
   graph.add_node(node_);
   graph.outputs = node_.outputs;
   infer_node(graph, 0);
+  if (result_) graph.value(graph.outputs[0]).dtype = *result_;
   infer_batch_axes(graph);
   verify_graph(graph);
   return std::move(case_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -34,7 +35,7 @@ class CaseBuilder {
   /// An activation whose axis 0 is the batch (`batch_axis` -1: it carries none).
   ValueId input(Shape shape, int batch_axis = 0, DType dtype = DType::kF32);
   /// A constant with seeded random values.
-  ValueId constant(Shape shape);
+  ValueId constant(Shape shape, DType dtype = DType::kF32);
   ValueId constant(Tensor tensor);
   CaseBuilder& node(std::string op, std::vector<ValueId> inputs, Attributes attributes = {},
                     int num_outputs = 1);
@@ -47,6 +48,11 @@ class CaseBuilder {
   }
   CaseBuilder& kernel(std::string cpu_kernel) {
     case_.cpu_kernel = std::move(cpu_kernel);
+    return *this;
+  }
+  /// A type of the result that is not the inferred one.
+  CaseBuilder& result(DType dtype) {
+    result_ = dtype;
     return *this;
   }
   CaseBuilder& range(float low, float high) {
@@ -64,6 +70,7 @@ class CaseBuilder {
   Case case_;
   Node node_;
   int num_outputs_ = 1;
+  std::optional<DType> result_;
   std::int64_t batch_ = 1;
 };
 

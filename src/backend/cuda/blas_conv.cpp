@@ -31,7 +31,7 @@ Result<BlasCall> plan_conv_product(const KernelCall& call) {
   const OperandDesc& x = call.inputs[0];
   const OperandDesc& w = call.inputs[1];
   const OperandDesc& y = call.outputs[0];
-  if (const auto suffix = float_suffix(call); !suffix) return Refusal{suffix.reason()};
+  if (const auto types = product_types(x.dtype, y.dtype); !types) return Refusal{types.reason()};
   if (call.constant(1) == nullptr) return refuse("the weight is computed");
   if (x.layout != Layout::kChannelsLast || y.layout != Layout::kChannelsLast)
     return refuse("not channels-last");
@@ -50,6 +50,7 @@ Result<BlasCall> plan_conv_product(const KernelCall& call) {
   plan.packs_b = true;
   BlasProduct& p = plan.product;
   p.dtype = x.dtype;
+  p.result = y.dtype;
   p.m = x.shape[0] * windows.out_volume();
   p.n = w.shape[0];
   p.k = w.shape[1];

@@ -110,8 +110,10 @@ Result<BlasCall> plan_matmul(const KernelCall& call) {
 Result<BlasCall> plan_matmul_product(const KernelCall& call) {
   const std::string& op = call.node.op;
   if (op != "Linear" && op != "Gemm" && op != "MatMul") return refuse("{} is no product", op);
-  if (const auto suffix = float_suffix(call); !suffix) return Refusal{suffix.reason()};
-  if (call.inputs[1].dtype != call.inputs[0].dtype) return refuse("operands of two types");
+  const DType dtype = call.inputs[0].dtype;
+  const DType result = call.outputs[0].dtype;
+  if (const auto types = product_types(dtype, result); !types) return Refusal{types.reason()};
+  if (call.inputs[1].dtype != dtype) return refuse("operands of two types");
   for (std::size_t i = 0; i < 2; ++i)
     if (!is_plain(call.inputs[i])) return refuse("operand {} is not dense and row-major", i);
   if (!is_plain(call.outputs[0])) return refuse("the result is not dense and row-major");
@@ -119,7 +121,8 @@ Result<BlasCall> plan_matmul_product(const KernelCall& call) {
                           : op == "Gemm" ? plan_gemm(call)
                                          : plan_matmul(call);
   if (!plan) return plan;
-  plan.value().product.dtype = call.inputs[0].dtype;
+  plan.value().product.dtype = dtype;
+  plan.value().product.result = result;
   plan.value().product.allow_tf32 = call.precision == Precision::kTF32;
   if (const auto posts = take_post_ops(call, row_pitch, plan.value()); !posts)
     return Refusal{posts.reason()};

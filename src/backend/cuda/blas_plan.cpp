@@ -66,9 +66,9 @@ class Problem {
   Problem(const BlasProduct& p, int sm_target)
       : first(p.dtype, p.trans_b ? p.k : p.n, p.trans_b ? p.n : p.k, p.ldb, p.batch, p.stride_b),
         second(p.dtype, p.trans_a ? p.m : p.k, p.trans_a ? p.k : p.m, p.lda, p.batch, p.stride_a),
-        added(p.dtype, p.n, p.m, p.has_c ? p.ldc : p.ldy, p.batch,
+        added(p.result, p.n, p.m, p.has_c ? p.ldc : p.ldy, p.batch,
               p.has_c ? p.stride_c : p.stride_y),
-        result(p.dtype, p.n, p.m, p.ldy, p.batch, p.stride_y) {
+        result(p.result, p.n, p.m, p.ldy, p.batch, p.stride_y) {
     const cublasComputeType_t compute =
         p.dtype == DType::kF32 && p.allow_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     check_blas(cublasLtMatmulDescCreate(&operation, compute, CUDA_R_32F), "a product");
@@ -83,7 +83,7 @@ class Problem {
     else if (p.has_bias)
       epilogue = CUBLASLT_EPILOGUE_BIAS;
     set(CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue);
-    if (p.has_bias) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.dtype));
+    if (p.has_bias) set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.result));
     if (sm_target > 0)
       set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, static_cast<std::int32_t>(sm_target));
   }
@@ -126,10 +126,11 @@ std::string family() { return fmt::format("cublaslt/{}/", cublasLtGetVersion());
 }  // namespace
 
 std::string BlasProduct::text() const {
-  return fmt::format("{} {}x{}x{}*{} a{}{}:{} b{}{}:{} c{}:{} y{}:{} alpha{} c{} bias{} act{} tf{}",
-                     to_string(dtype), m, n, k, batch, lda, trans_a ? "T" : "", stride_a, ldb,
-                     trans_b ? "T" : "", stride_b, ldc, stride_c, ldy, stride_y, alpha, has_c,
-                     has_bias, static_cast<int>(act), allow_tf32);
+  return fmt::format(
+      "{}>{} {}x{}x{}*{} a{}{}:{} b{}{}:{} c{}:{} y{}:{} alpha{} c{} bias{} act{} tf{}",
+      to_string(dtype), to_string(result), m, n, k, batch, lda, trans_a ? "T" : "", stride_a, ldb,
+      trans_b ? "T" : "", stride_b, ldc, stride_c, ldy, stride_y, alpha, has_c, has_bias,
+      static_cast<int>(act), allow_tf32);
 }
 
 Result<void> take_post_ops(const KernelCall& call,
@@ -196,7 +197,7 @@ class BlasKernel final : public Kernel {
         algorithm_(algorithm) {
     const DType dtype = plan.product.dtype;
     if (!plan.bias.empty()) {
-      bias_ = services.upload(bytes_as(dtype, plan.bias));
+      bias_ = services.upload(bytes_as(plan.product.result, plan.bias));
       problem_.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_->data());
     }
     cublasLtMatmulHeuristicResult_t fit = {};

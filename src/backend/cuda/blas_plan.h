@@ -18,7 +18,8 @@ namespace gacer::cuda {
 /// sizes and batch strides in elements.
 struct BlasProduct {
   enum class Act { kNone, kRelu, kGeluTanh };
-  DType dtype = DType::kF16;
+  DType dtype = DType::kF16;   ///< of a and b
+  DType result = DType::kF16;  ///< of y, c and the bias: the same, or f32
   std::int64_t m = 1, n = 1, k = 1, batch = 1;
   std::int64_t lda = 1, ldb = 1, ldc = 1, ldy = 1;
   bool trans_a = false;  ///< a is stored [K, M]

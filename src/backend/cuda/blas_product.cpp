@@ -3,6 +3,7 @@
 
 #include "backend/cuda/blas_plan.h"
 #include "backend/cuda/kernel_list.h"
+#include "base/dtype.h"
 
 namespace gacer::cuda {
 namespace {
@@ -22,6 +23,11 @@ class BlasProductImpl final : public KernelImpl {
   Result<void> supports(const KernelCall& call) const override {
     const Result<BlasCall> plan = planner_(call);
     if (!plan) return Refusal{plan.reason()};
+    // Results of another type are not taken with every size and epilogue: ask.
+    const BlasProduct& product = plan->product;
+    if (product.result != product.dtype && blas_.variants(product, 0, 1).empty())
+      return refuse("cuBLASLt has no algorithm from {} to {}", to_string(product.dtype),
+                    to_string(product.result));
     return {};
   }
   std::vector<std::string> variants(const KernelCall& call, int width) const override {

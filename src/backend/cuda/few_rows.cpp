@@ -12,6 +12,7 @@
 #include "backend/cuda/kernel_list.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
+#include "base/dtype.h"
 
 namespace gacer::cuda {
 namespace {
@@ -66,6 +67,7 @@ Result<FewRowsPlan> plan_few_rows(const KernelCall& call, ProductPlanner planner
   plan.call = std::move(product.value());
   const BlasProduct& p = plan.call.product;
   if (p.dtype != DType::kF16 && p.dtype != DType::kBF16) return refuse("not a 16-bit product");
+  if (p.has_c && p.result != p.dtype) return refuse("a residual of {}", to_string(p.result));
   if (!plan.call.packs_b) return refuse("the weight is computed");
   if (p.batch != 1 || p.trans_a) return refuse("more than one product, or a transposed operand");
   if (p.m > kMaxRows) return refuse("{} rows are more than {}", p.m, kMaxRows);
@@ -73,7 +75,7 @@ Result<FewRowsPlan> plan_few_rows(const KernelCall& call, ProductPlanner planner
   constexpr std::int64_t kLargest = 1 << 30;
   if (std::max({p.n, p.k, p.lda, p.ldc, p.ldy}) > kLargest) return refuse("too large");
   while (plan.groups * 8 < p.m) plan.groups *= 2;
-  const Result<std::string> suffix = float_suffix(call);
+  const Result<std::string> suffix = float_suffix(p.dtype);
   if (!suffix) return Refusal{suffix.reason()};
   plan.suffix = *suffix;
   plan.forms = forms_of(p, plan.groups);
@@ -141,6 +143,7 @@ class FewRowsKernel final : public Kernel {
     args.w_pitch = static_cast<int>(p.k);
     args.c_pitch = static_cast<int>(p.ldc);
     args.y_pitch = static_cast<int>(p.ldy);
+    args.is_result_f32 = p.result == DType::kF32;
     args.alpha = p.alpha;
     args.activation = plan_.activation.code;
     args.activation_alpha = plan_.activation.alpha;

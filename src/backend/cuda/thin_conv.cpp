@@ -1,5 +1,5 @@
 // A network's first convolution by an own kernel on tensor cores: no padding of its few channels,
-// no copy of the image. The filters and rows of a block are a variant.
+// no copy of the image, which may be f32. The filters and rows of a block are a variant.
 
 #include "backend/cuda/kernels/thin_conv.h"
 
@@ -10,6 +10,7 @@
 #include "backend/cuda/kernel_list.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
+#include "base/dtype.h"
 
 namespace gacer::cuda {
 namespace {
@@ -30,6 +31,8 @@ struct ThinConvPlan {
   ThinConvArgs args = {};
   int images = 1;
   int filters = 0;
+  DType dtype = DType::kF16;  ///< of the product's operands and the result
+  bool is_image_f32 = false;
   std::string suffix;
   std::vector<Form> forms;
 };
@@ -57,7 +60,10 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   const OperandDesc& x = call.inputs[0];
   const OperandDesc& w = call.inputs[1];
   const OperandDesc& y = call.outputs[0];
-  if (x.dtype != DType::kF16 && x.dtype != DType::kBF16) return refuse("not a 16-bit image");
+  if (y.dtype != DType::kF16 && y.dtype != DType::kBF16) return refuse("not a 16-bit result");
+  if (x.dtype != y.dtype && (x.dtype != DType::kF32 || w.dtype != y.dtype))
+    return refuse("an image of {} and a weight of {} for a result of {}", to_string(x.dtype),
+                  to_string(w.dtype), to_string(y.dtype));
   if (call.constant(1) == nullptr) return refuse("the weight is computed");
   const bool has_bias = call.node.num_op_inputs > 2 && !call.inputs[2].is_absent;
   if (has_bias && call.constant(2) == nullptr) return refuse("the bias is computed");
@@ -65,7 +71,7 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   if (x.shape.rank() > 4 || x.shape[1] >= 8) return refuse("{} channels", x.shape[1]);
   if (w.shape[0] % 16 != 0 || !has_channel_vectors(y, 8))
     return refuse("filters are not neighbours in groups of 16");
-  const Result<std::string> suffix = float_suffix(call);
+  const Result<std::string> suffix = float_suffix(y.dtype);
   if (!suffix) return Refusal{suffix.reason()};
   const Result<FusedActivation> activation = fused_activation(call);
   if (!activation) return Refusal{activation.reason()};
@@ -74,6 +80,8 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
 
   ThinConvPlan plan;
   plan.suffix = *suffix;
+  plan.dtype = y.dtype;
+  plan.is_image_f32 = x.dtype == DType::kF32;
   plan.images = window->batch;
   plan.filters = static_cast<int>(w.shape[0]);
   ThinConvArgs& a = plan.args;
@@ -120,8 +128,7 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
 
 /// What lane l of a warp takes at tile j and step s: the filter of column l / 4 and, of tap
 /// s * 4 + l % 4, four channels. Filters are dealt so that a thread ends with neighbours.
-std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const ThinConvPlan& plan,
-                                   int tiles) {
+std::vector<std::byte> pack_weight(const Tensor& weight, const ThinConvPlan& plan, int tiles) {
   const std::vector<float> values = floats(weight);
   const ThinConvArgs& a = plan.args;
   const int area = a.kernel_h * a.kernel_w;
@@ -145,7 +152,7 @@ std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const Thin
                                  : 0.0F);
           }
         }
-  return bytes_as(dtype, packed);
+  return bytes_as(plan.dtype, packed);
 }
 
 class ThinConvKernel final : public Kernel {
@@ -155,12 +162,12 @@ class ThinConvKernel final : public Kernel {
       : plan_(plan),
         form_(form),
         kernel_(services.kernel("thin_conv",
-                                fmt::format("thin_conv_t{}_{}", form.tiles, plan.suffix))) {
+                                fmt::format("thin_conv_t{}_{}{}", form.tiles,
+                                            plan.is_image_f32 ? "f32_" : "", plan.suffix))) {
     set_rows(plan_, form.rows);
-    const DType dtype = call.inputs[0].dtype;
     weight_ = services.upload_packed(
         *call.constant(1), fmt::format("thin {} {}", form.tiles, plan.suffix),
-        [&](const Tensor& w) { return pack_weight(w, dtype, plan, form.tiles); });
+        [&](const Tensor& w) { return pack_weight(w, plan, form.tiles); });
     if (call.node.num_op_inputs > 2 && !call.inputs[2].is_absent)
       bias_ = services.upload_packed(*call.constant(2), "f32", pack_f32);
     allow_shared_bytes(services.context(), kernel_, kMaxShared);

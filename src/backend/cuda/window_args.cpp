@@ -57,10 +57,7 @@ bool has_channel_vectors(const OperandDesc& desc, int vector) {
   return true;
 }
 
-Result<std::string> float_suffix(const KernelCall& call) {
-  const DType dtype = call.inputs[0].dtype;
-  if (call.outputs[0].dtype != dtype)
-    return refuse("input {} and output {}", to_string(dtype), to_string(call.outputs[0].dtype));
+Result<std::string> float_suffix(DType dtype) {
   switch (dtype) {
     case DType::kF32:
       return std::string("f32");
@@ -71,6 +68,19 @@ Result<std::string> float_suffix(const KernelCall& call) {
     default:
       return refuse("type {}", to_string(dtype));
   }
+}
+
+Result<std::string> float_suffix(const KernelCall& call) {
+  const DType dtype = call.inputs[0].dtype;
+  if (call.outputs[0].dtype != dtype)
+    return refuse("input {} and output {}", to_string(dtype), to_string(call.outputs[0].dtype));
+  return float_suffix(dtype);
+}
+
+Result<void> product_types(DType a, DType result) {
+  if (const auto suffix = float_suffix(a); !suffix) return Refusal{suffix.reason()};
+  if (result == a || result == DType::kF32) return {};
+  return refuse("input {} and output {}", to_string(a), to_string(result));
 }
 
 Result<FusedActivation> fused_activation(const KernelCall& call) {

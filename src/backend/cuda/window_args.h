@@ -14,8 +14,14 @@ Result<WindowArgs> window_args(const Windows& windows, const OperandDesc& x, con
 /// Whether images have neighbouring channels and pieces of `vector` channels stay aligned.
 bool has_channel_vectors(const OperandDesc& desc, int vector);
 
-/// "f32", "f16", "bf16": the suffix of a kernel's name.
+/// "f32", "f16", "bf16": the suffix of a kernel's name. Of a call: input 0 and the result have one
+/// type, else refused.
+Result<std::string> float_suffix(DType dtype);
 Result<std::string> float_suffix(const KernelCall& call);
+
+/// The types of a product of matrices: a and the result have one float type, or a has 16 bits and
+/// the result is f32; others are refused.
+Result<void> product_types(DType a, DType result);
 
 /// Takes the activation of a call's post-ops: none or one activation, else refused.
 struct FusedActivation {

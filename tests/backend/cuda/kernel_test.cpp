@@ -11,6 +11,7 @@ namespace gacer {
 namespace {
 
 using testing::convert;
+using testing::Kept;
 using testing::make_case;
 using testing::NodeCase;
 
@@ -53,9 +54,9 @@ class CudaKernel : public ::testing::TestWithParam<Arithmetic> {
   }
 
   /// Every variant at the full width and at half of it gives what plain loops give.
-  void check(const NodeCase& base, bool is_timed = false) {
+  void check(const NodeCase& base, bool is_timed = false, Kept kept = Kept::kNothing) {
     const Arithmetic& mode = GetParam();
-    const NodeCase node = convert(base, mode.dtype, mode.layout);
+    const NodeCase node = convert(base, mode.dtype, mode.layout, kept);
     const std::string refused = testing::refusals(*device_, node, mode.precision);
     ASSERT_EQ(refused, "") << base.graph.node(0).op;
     int ran = 0;
@@ -76,6 +77,33 @@ class CudaKernel : public ::testing::TestWithParam<Arithmetic> {
       }
     }
     EXPECT_GT(ran, 0) << "every variant was refused";
+  }
+
+  /// No kernel takes the case with a value kept in f32.
+  void check_refused(const NodeCase& base, Kept kept) {
+    const NodeCase node = convert(base, GetParam().dtype, GetParam().layout, kept);
+    EXPECT_NE(testing::refusals(*device_, node, GetParam().precision), "")
+        << print_graph(node.graph);
+  }
+
+  /// Every variant rounds an f32 image as a cast before it would.
+  void check_rounding(const NodeCase& base) {
+    const Arithmetic& mode = GetParam();
+    const NodeCase mixed = convert(base, mode.dtype, mode.layout, Kept::kImage);
+    const NodeCase rounded = testing::round_image(mixed, mode.dtype);
+    const int groups = device_->info().num_groups;
+    const auto run = [&](const NodeCase& node) {
+      return testing::run_variants(*device_, node, mode.precision, groups);
+    };
+    const std::vector<testing::VariantResult> expected = run(rounded);
+    for (const testing::VariantResult& result : run(mixed)) {
+      const auto same = std::find_if(
+          expected.begin(), expected.end(),
+          [&](const testing::VariantResult& other) { return other.key == result.key; });
+      ASSERT_NE(same, expected.end()) << result.key;
+      EXPECT_EQ(result.refusal, "") << result.key;
+      EXPECT_TRUE(result.bytes == same->bytes) << result.key;
+    }
   }
 
   Device* device_ = nullptr;
@@ -115,6 +143,62 @@ TEST_P(CudaKernel, FirstConvolutionsOfManyShapes) {
   check(make_case("Conv", {{1, 4, 40, 40}, {96, 4, 3, 3}}, {1}, conv(3, 1)));
   check(make_case("Conv", {{2, 3, 67, 67}, {128, 3, 11, 11}, {128}}, {1, 2}, conv(11, 4),
                   {activation(Activation::kRelu)}));
+}
+
+TEST_P(CudaKernel, FirstConvolutionsOfF32Images) {
+  if (GetParam().layout == Layout::kRowMajor || GetParam().dtype == DType::kF32)
+    GTEST_SKIP() << "channels-last results of 16-bit types";
+  const auto relu = activation(Activation::kRelu);
+  for (const NodeCase& node :
+       {make_case("Conv", {{2, 3, 37, 41}, {16, 3, 3, 3}, {16}}, {1, 2}, conv(3, 2),
+                  {activation(Activation::kHardSwish)}),
+        make_case("Conv", {{1, 1, 19, 70}, {32, 1, 5, 5}, {32}}, {1, 2}, conv(5, 1)),
+        make_case("Conv", {{1, 7, 40, 40}, {96, 7, 3, 3}}, {1}, conv(3, 1), {relu}),
+        make_case("Conv", {{2, 3, 67, 67}, {128, 3, 11, 11}, {128}}, {1, 2}, conv(11, 4),
+                  {relu})}) {
+    check(node, /*is_timed=*/false, Kept::kImage);
+    check_rounding(node);
+  }
+}
+
+TEST_P(CudaKernel, ProductsWithF32Results) {
+  if (GetParam().dtype == DType::kF32) GTEST_SKIP() << "results wider than the operands";
+  Attributes a;
+  a.set("transB", std::int64_t{1});
+  const auto check_wide = [&](const NodeCase& node) {
+    check(node, /*is_timed=*/false, Kept::kResultType);
+  };
+  // By the kernel for few rows, and by cuBLASLt alone.
+  for (const std::int64_t rows : {1, 5, 32, 64, 200}) {
+    check_wide(make_case("Gemm", {{rows, 264}, {1000, 264}, {1000}}, {1, 2}, a));
+    check_wide(
+        make_case("Gemm", {{rows, 264}, {1000, 264}}, {1}, a, {activation(Activation::kRelu)}));
+    check_wide(make_case("Gemm", {{rows, 264}, {1000, 264}, {1000}}, {1, 2}, a,
+                         {activation(Activation::kHardSwish)}));
+  }
+  check_wide(make_case("Linear", {{8, 4096}, {1000, 4096}, {1000}}, {1, 2}, a,
+                       {activation(Activation::kGeluTanh)}));
+  check_wide(make_case("Linear", {{3, 256}, {256, 40}, {40}}, {1, 2}));
+  check_wide(make_case("Gemm", {{8, 256}, {104, 256}, {104}}, {1, 2}, a,
+                       {operand(PostOp::Kind::kAdd), activation(Activation::kRelu)}));
+  if (GetParam().layout == Layout::kRowMajor) {
+    check_wide(make_case("MatMul", {{2, 4, 32, 16}, {2, 4, 16, 24}}, {}));
+    return;
+  }
+  check_wide(make_case("Conv", {{8, 40, 1, 1}, {120, 40, 1, 1}, {120}}, {1, 2}, conv(1, 1),
+                       {activation(Activation::kSigmoid)}));
+  check_wide(make_case("Conv", {{2, 64, 14, 14}, {24, 64, 1, 1}, {24}}, {1, 2}, conv(1, 1)));
+}
+
+TEST_P(CudaKernel, OthersRefuseTwoTypes) {
+  if (GetParam().dtype == DType::kF32) GTEST_SKIP() << "one type";
+  const NodeCase window = make_case("Conv", {{2, 32, 14, 14}, {64, 32, 3, 3}}, {1}, conv(3, 1));
+  const NodeCase pointwise = make_case("Conv", {{2, 64, 7, 7}, {64, 64, 1, 1}}, {1}, conv(1, 1));
+  const NodeCase depthwise = make_case("Conv", {{2, 48, 9, 9}, {48, 1, 3, 3}}, {1}, conv(3, 1, 48));
+  const NodeCase product = make_case("Linear", {{8, 256}, {256, 40}}, {1});
+  for (const NodeCase* node : {&window, &pointwise, &depthwise, &product})
+    check_refused(*node, Kept::kImage);
+  for (const NodeCase* node : {&window, &depthwise}) check_refused(*node, Kept::kResultType);
 }
 
 TEST_P(CudaKernel, ConvolutionsOfFewPixels) {
@@ -440,6 +524,10 @@ TEST_P(CudaKernel, TimesOfModelShapes) {
   for (const std::int64_t rows : {1, 8, 32})
     for (const auto& [n, k] : {std::pair<std::int64_t, std::int64_t>{4096, 9216}, {1000, 4096}})
       check(make_case("Gemm", {{rows, k}, {n, k}, {n}}, {1, 2}, transposed, {relu}), true);
+  if (GetParam().dtype != DType::kF32)
+    for (const std::int64_t rows : {1, 8, 32})
+      check(make_case("Gemm", {{rows, 4096}, {1000, 4096}, {1000}}, {1, 2}, transposed), true,
+            Kept::kResultType);
   check(
       make_case("Conv", {{8, 1024, 14, 14}, {256, 1024, 1, 1}, {256}}, {1, 2}, conv(1, 1), {relu}),
       true);

@@ -104,10 +104,15 @@ Buffers bind(Device& device, const NodeCase& node, const Kernel& kernel) {
   return buffers;
 }
 
-double compare(Device& device, const NodeCase& node, void* address) {
+Tensor download(Device& device, const NodeCase& node, void* address) {
   const Value& value = node.graph.value(node.graph.outputs[0]);
   Tensor raw(value.dtype, value.shape);
   device.download(raw.mutable_bytes(), address, raw.size_bytes());
+  return raw;
+}
+
+double compare(const NodeCase& node, const Tensor& raw) {
+  const Value& value = node.graph.value(node.graph.outputs[0]);
   const std::vector<float> actual = floats_of(raw);
   const std::vector<float> expected = floats_of(node.expected);
   float scale = 0;
@@ -217,22 +222,32 @@ NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes at
   return made;
 }
 
-NodeCase convert(const NodeCase& from, DType dtype, Layout layout) {
+NodeCase convert(const NodeCase& from, DType dtype, Layout layout, Kept kept) {
   NodeCase to = from;
-  for (Tensor& tensor : to.inputs)
-    if (is_float(tensor.dtype())) tensor = as_type(tensor, dtype);
+  const ValueId image = kept == Kept::kImage ? to.graph.inputs[0] : kNone;
+  const ValueId result = kept == Kept::kResultType ? to.graph.outputs[0] : kNone;
+  for (std::size_t i = 0; i < to.inputs.size(); ++i)
+    if (is_float(to.inputs[i].dtype()) && to.graph.inputs[i] != image)
+      to.inputs[i] = as_type(to.inputs[i], dtype);
   for (ValueId id = 0; id < to.graph.num_values(); ++id) {
     Value& value = to.graph.value(id);
-    if (!is_float(value.dtype)) continue;
+    if (!is_float(value.dtype) || id == image || id == result) continue;
     value.dtype = dtype;
     if (value.constant) value.constant = as_type(*value.constant, dtype);
   }
   evaluate(to);
   for (ValueId id = 0; id < to.graph.num_values(); ++id) {
     Value& value = to.graph.value(id);
-    if (!value.constant && value.shape.rank() >= 3 && value.shape.rank() <= 5)
+    if (!value.constant && id != image && value.shape.rank() >= 3 && value.shape.rank() <= 5)
       value.layout = layout;
   }
+  return to;
+}
+
+NodeCase round_image(const NodeCase& from, DType dtype) {
+  NodeCase to = from;
+  to.inputs[0] = as_type(to.inputs[0], dtype);
+  to.graph.value(to.graph.inputs[0]).dtype = dtype;
   return to;
 }
 
@@ -265,7 +280,9 @@ std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Pr
         ProgramStep step;
         step.capture = capture.get();
         device.assemble(std::span(&step, 1))->run();
-        result.error = compare(device, node, buffers.bindings.outputs[0]);
+        const Tensor raw = download(device, node, buffers.bindings.outputs[0]);
+        result.bytes.assign(raw.bytes(), raw.bytes() + raw.size_bytes());
+        result.error = compare(node, raw);
         if (is_timed) result.microseconds = time_capture(device, *capture);
       } catch (const Error& error) {
         result.refusal = error.what();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,14 +31,21 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
 NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
                           unsigned seed = 1);
 
+/// A value that stays as it was while convert() changes all others.
+enum class Kept { kNothing, kImage, kResultType };
+
 /// The same case with another element type and layout of images (operands of rank 3 to 5 that are
-/// no constants). Inputs and constants are rounded, the expectation is made anew.
-NodeCase convert(const NodeCase& from, DType dtype, Layout layout);
+/// no constants). Inputs and constants are rounded, the expectation is made anew. Of the first
+/// input type and layout can be kept, of the result its type.
+NodeCase convert(const NodeCase& from, DType dtype, Layout layout, Kept kept = Kept::kNothing);
+/// The case with its first input's numbers rounded to a type, in which it then is.
+NodeCase round_image(const NodeCase& from, DType dtype);
 
 struct VariantResult {
   std::string key;
-  std::string refusal;  ///< empty when it ran
-  double error = 0;     ///< largest difference over the result's scale
+  std::vector<std::byte> bytes;  ///< of the result, as they lie
+  std::string refusal;           ///< empty when it ran
+  double error = 0;              ///< largest difference over the result's scale
   double microseconds = 0;
   std::vector<std::string> footprint;
 };

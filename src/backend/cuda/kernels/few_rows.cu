@@ -15,7 +15,7 @@ constexpr int kUnroll = 4;
 
 /// A block makes 16 * kTiles columns of y for up to 8 * kGroups rows; its warps share k.
 template <typename T, int kTiles, int kGroups>
-__device__ void few_rows(T* y, const T* x, const T* w, const T* c, const T* bias,
+__device__ void few_rows(void* y, const T* x, const T* w, const T* c, const T* bias,
                          const FewRowsArgs& a) {
   extern __shared__ float parts[];
   constexpr int kWide = 16 * kTiles;
@@ -79,17 +79,21 @@ __device__ void few_rows(T* y, const T* x, const T* w, const T* c, const T* bias
     sum *= a.alpha;
     if (c != nullptr) sum += to_float(c[static_cast<long long>(m) * a.c_pitch + n]);
     if (bias != nullptr) sum += to_float(bias[n]);
-    y[static_cast<long long>(m) * a.y_pitch + n] =
-        from_float<T>(activate(a.activation, sum, a.activation_alpha, a.activation_beta));
+    const float result = activate(a.activation, sum, a.activation_alpha, a.activation_beta);
+    const long long at = static_cast<long long>(m) * a.y_pitch + n;
+    if (a.is_result_f32)
+      static_cast<float*>(y)[at] = result;
+    else
+      static_cast<T*>(y)[at] = from_float<T>(result);
   }
 }
 
 }  // namespace
 
-#define MAKE_ONE(suffix, T, tiles, groups)                                      \
-  extern "C" __global__ void few_rows_t##tiles##g##groups##_##suffix(           \
-      T* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) { \
-    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                            \
+#define MAKE_ONE(suffix, T, tiles, groups)                                         \
+  extern "C" __global__ void few_rows_t##tiles##g##groups##_##suffix(              \
+      void* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) { \
+    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                               \
   }
 #define MAKE(suffix, T)     \
   MAKE_ONE(suffix, T, 1, 1) \

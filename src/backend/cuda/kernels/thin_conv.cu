@@ -1,7 +1,8 @@
 // Convolutions of a few input channels (a network's first) by tensor cores. Channels lie in groups
 // of four in shared memory, so that one load brings what one thread multiplies of one tap: the
-// product's long axis is groups x taps x 4. A block brings its part of the image there once;
-// weights come packed in the order in which the threads take them (see thin_conv.cpp).
+// product's long axis is groups x taps x 4. A block brings its part of the image there once, and
+// rounds it if it is f32; weights come packed in the order in which the threads take them (see
+// thin_conv.cpp).
 
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/mma.cuh"
@@ -46,9 +47,21 @@ __device__ void copy_weights(uint4* to, const uint4* from, int count) {
   }
 }
 
+/// Two neighbours of an image as numbers of type T.
+template <typename T>
+__device__ unsigned pair_of(unsigned short low, unsigned short high) {  // these are T's bits
+  return low | static_cast<unsigned>(high) << 16;
+}
+template <typename T>
+__device__ unsigned pair_of(float low, float high) {
+  const Pack<T, 2> pair = {{from_float<T>(low), from_float<T>(high)}};
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+
 /// The part of the image that the block's windows see, group by group, four channels a pixel; zero
-/// outside and where channels are missing.
-__device__ void copy_patch(uint2* patch, const unsigned short* image, const Place& place,
+/// outside and where channels are missing. Images of T come as their bits.
+template <typename T, typename In>
+__device__ void copy_patch(uint2* patch, const In* image, const Place& place,
                            const ThinConvArgs& a) {
   constexpr int kBatch = 4;
   const int h0 = place.oh * a.stride_h - a.pad_h;
@@ -57,7 +70,7 @@ __device__ void copy_patch(uint2* patch, const unsigned short* image, const Plac
   const float per_row = 1.0f / a.patch_w;  // exact enough: positions are far below 2^20
   for (int first = 0; first < a.channels; first += kThinConvGroup) {
     for (int base = threadIdx.x; base < area; base += kBatch * blockDim.x) {
-      unsigned short values[kBatch][kThinConvGroup];
+      In values[kBatch][kThinConvGroup];
 #pragma unroll
       for (int u = 0; u < kBatch; ++u) {
         const int at = base + u * blockDim.x;
@@ -65,17 +78,17 @@ __device__ void copy_patch(uint2* patch, const unsigned short* image, const Plac
         const int h = h0 + row;
         const int w = w0 + at - row * a.patch_w;
         const bool is_inside = at < area && h >= 0 && h < a.in_h && w >= 0 && w < a.in_w;
-        const unsigned short* const pixel = image + h * a.x_h + w * a.x_w;
+        const In* const pixel = image + h * a.x_h + w * a.x_w;
 #pragma unroll
         for (int c = 0; c < kThinConvGroup; ++c)
           values[u][c] =
-              is_inside && first + c < a.channels ? __ldg(pixel + (first + c) * a.x_c) : 0;
+              is_inside && first + c < a.channels ? __ldg(pixel + (first + c) * a.x_c) : In(0);
       }
 #pragma unroll
       for (int u = 0; u < kBatch; ++u)
         if (const int at = base + u * blockDim.x; at < area)
-          patch[at] = make_uint2(values[u][0] | static_cast<unsigned>(values[u][1]) << 16,
-                                 values[u][2] | static_cast<unsigned>(values[u][3]) << 16);
+          patch[at] = make_uint2(pair_of<T>(values[u][0], values[u][1]),
+                                 pair_of<T>(values[u][2], values[u][3]));
     }
     patch += area;
   }
@@ -117,8 +130,8 @@ __device__ void finish(T* y, const float (&sums)[2][kTiles][4], const float* bia
 }
 
 /// Shared memory: packed weights, biases, where each tap lies in the patch, the patch.
-template <typename T, int kTiles>
-__device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* bias,
+template <typename T, typename In, int kTiles>
+__device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* bias,
                           const ThinConvArgs& a) {
   extern __shared__ uint4 shared[];
   const int weight_packs = a.k_steps * kTiles * 32;  // of 8 bytes
@@ -142,7 +155,7 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
     taps[i] =
         i < a.num_taps ? (group * a.patch_h + r * a.dilation_h) * a.patch_w + s * a.dilation_w : -1;
   }
-  copy_patch(patch, reinterpret_cast<const unsigned short*>(x) + place.image * a.x_n, place, a);
+  copy_patch<T>(patch, x + place.image * a.x_n, place, a);
   __syncthreads();
 
   const int lane = threadIdx.x % 32;
@@ -184,14 +197,17 @@ __device__ void thin_conv(T* y, const T* x, const uint2* weights, const float* b
 
 }  // namespace
 
-#define MAKE_ONE(suffix, T, tiles)                                                                 \
-  extern "C" __global__ void thin_conv_t##tiles##_##suffix(T* y, const T* x, const uint2* weights, \
-                                                           const float* bias, ThinConvArgs a) {    \
-    thin_conv<T, tiles>(y, x, weights, bias, a);                                                   \
+// The name says the image's type where it is another than the result's.
+#define MAKE_ONE(suffix, T, In, tiles)                                              \
+  extern "C" __global__ void thin_conv_t##tiles##_##suffix(                         \
+      T* y, const In* x, const uint2* weights, const float* bias, ThinConvArgs a) { \
+    thin_conv<T, In, tiles>(y, x, weights, bias, a);                                \
   }
-#define MAKE(suffix, T)  \
-  MAKE_ONE(suffix, T, 2) \
-  MAKE_ONE(suffix, T, 4) \
-  MAKE_ONE(suffix, T, 8)
-MAKE(f16, __half)
-MAKE(bf16, __nv_bfloat16)
+#define MAKE(suffix, T, In)  \
+  MAKE_ONE(suffix, T, In, 2) \
+  MAKE_ONE(suffix, T, In, 4) \
+  MAKE_ONE(suffix, T, In, 8)
+MAKE(f16, __half, unsigned short)
+MAKE(bf16, __nv_bfloat16, unsigned short)
+MAKE(f32_f16, __half, float)
+MAKE(f32_bf16, __nv_bfloat16, float)
