@@ -180,7 +180,8 @@ std::string fingerprint(const Graph& graph);
 std::string op_signature(const Graph& graph, NodeId node);
 
 /// Operator, layout and shape of its first output, post-operations:
-/// "Conv@blocked8[8, 64]+add+relu".
+/// "Conv@blocked8[8, 64]+add+relu". An operator that also converts between float types says so:
+/// "Conv:f32>f16@channels_last[8, 64]".
 std::string form_of(const Graph& graph, const Node& node);
 
 }  // namespace gacer

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/dtype.h"
 #include "base/error.h"
 #include "graph/graph.h"
 
@@ -80,6 +81,18 @@ std::string node_text(const Graph& graph, const Node& node) {
   return text;
 }
 
+/// "f32>f16": the float types of the data and of the result where they are two; of a cast nothing,
+/// which is known by its operator.
+std::string conversion_text(const Graph& graph, const Node& node) {
+  if (node.op.starts_with("Cast") || node.inputs.empty() || node.inputs[0] == kNone ||
+      node.outputs.empty() || node.outputs[0] == kNone)
+    return "";
+  const DType from = graph.value(node.inputs[0]).dtype;
+  const DType to = graph.value(node.outputs[0]).dtype;
+  if (from == to || !is_float(from) || !is_float(to)) return "";
+  return fmt::format(":{}>{}", to_string(from), to_string(to));
+}
+
 }  // namespace
 
 std::string print_graph(const Graph& graph) {
@@ -94,7 +107,7 @@ std::string print_graph(const Graph& graph) {
 }
 
 std::string form_of(const Graph& graph, const Node& node) {
-  std::string form = node.op;
+  std::string form = node.op + conversion_text(graph, node);
   if (!node.outputs.empty() && node.outputs[0] != kNone) {
     const Value& output = graph.value(node.outputs[0]);
     form += fmt::format("@{}{}", to_string(output.layout), output.shape.to_string());

@@ -27,14 +27,16 @@ std::int64_t items_of(const KernelCall& call) {
   return 1;
 }
 
-/// "Conv@blocked8[8, 64, 56, 56]+add" → {"Conv", "blocked8", "[8, 64, 56, 56]", "+add"}
+/// "Conv:f16>f32@blocked8[8, 64]+add" → {"Conv", "f16>f32", "blocked8", "[8, 64]", "+add"}
 struct Form {
-  std::string_view op, layout, shape, post;
+  std::string_view op, conversion, layout, shape, post;
   explicit Form(std::string_view text) {
     const std::size_t plus = std::min(text.find('+'), text.size());
     const std::size_t bracket = std::min(text.find('['), plus);
     const std::size_t place = std::min(text.find('@'), bracket);
-    op = text.substr(0, place);
+    const std::size_t colon = std::min(text.find(':'), place);
+    op = text.substr(0, colon);
+    if (colon < place) conversion = text.substr(colon + 1, place - colon - 1);
     if (place < bracket) layout = text.substr(place + 1, bracket - place - 1);
     shape = text.substr(bracket, plus - bracket);
     post = text.substr(plus);
@@ -46,6 +48,7 @@ bool is_on_the_way(const std::set<std::string>& forms, const Form& asked, bool s
                    bool& is_known) {
   is_known = false;
   bool has_post = asked.post.empty();
+  bool has_conversion = asked.conversion.empty();
   bool has_layout = asked.layout.empty() || asked.layout == to_string(Layout::kRowMajor);
   for (const std::string& text : forms) {
     const Form recorded(text);
@@ -56,9 +59,10 @@ bool is_on_the_way(const std::set<std::string>& forms, const Form& asked, bool s
         has_post ||
         (recorded.post.starts_with(asked.post) &&
          (recorded.post.size() == asked.post.size() || recorded.post[asked.post.size()] == '+'));
+    has_conversion = has_conversion || recorded.conversion == asked.conversion;
     has_layout = has_layout || recorded.layout == asked.layout;
   }
-  return has_post && has_layout;
+  return has_post && has_conversion && has_layout;
 }
 
 }  // namespace

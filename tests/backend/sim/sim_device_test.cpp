@@ -225,5 +225,30 @@ TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
   EXPECT_TRUE(supports({relu}, Layout::kBlocked8, "Unheard"));
 }
 
+TEST(SimKernels, ConvertWhereTheRecordedDeviceDid) {
+  Graph graph;
+  Node node;
+  node.op = "Linear";
+  node.inputs = {graph.add_input("x", DType::kF16, Shape{2, 8})};
+  Value y;
+  y.shape = Shape{2, 8};
+  node.outputs = {graph.add_value(y)};
+  const NodeId id = graph.add_node(node);
+  const auto supports = [&](DType result, std::set<std::string> forms) {
+    graph.value(graph.node(id).outputs[0]).dtype = result;
+    Recording recording;
+    recording.device = test::synthetic_device("cpu", 2);
+    recording.widths = {1, 2};
+    recording.forms = std::move(forms);
+    const SimDevice device(recording);
+    return device.kernels()[0]->supports(make_call(graph, id, Precision::kF16)).ok();
+  };
+  EXPECT_TRUE(supports(DType::kF16, {"Linear@row_major[2, 8]"}));
+  EXPECT_FALSE(supports(DType::kF32, {"Linear@row_major[2, 8]"}));
+  EXPECT_TRUE(supports(DType::kF32, {"Linear:f16>f32@row_major[2, 8]"}));
+  EXPECT_TRUE(supports(DType::kF16, {"Linear:f16>f32@row_major[2, 8]"}));
+  EXPECT_FALSE(supports(DType::kF32, {"Linear:bf16>f32@row_major[2, 8]"}));
+}
+
 }  // namespace
 }  // namespace gacer::sim
