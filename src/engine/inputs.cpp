@@ -8,6 +8,7 @@
 #include <set>
 #include <string_view>
 
+#include "base/convert.h"
 #include "base/dtype.h"
 #include "base/error.h"
 
@@ -17,9 +18,11 @@ namespace {
 /// SplitMix64: the same numbers with every standard library.
 class Random {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
+  /// Begins after `skipped` numbers.
+  explicit Random(std::uint64_t seed, std::int64_t skipped = 0)
+      : state_(seed + static_cast<std::uint64_t>(skipped) * kStep) {}
   std::uint64_t next() {
-    state_ += 0x9e3779b97f4a7c15ULL;
+    state_ += kStep;
     std::uint64_t z = state_;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
@@ -31,8 +34,28 @@ class Random {
   }
 
  private:
+  static constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15ULL;
   std::uint64_t state_;
 };
+
+/// Numbers that one element takes.
+template <typename T>
+constexpr std::int64_t kDraws = std::is_integral_v<T> ? 1 : 2;
+
+template <typename T>
+T draw(Random& random, const InputRange& range) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return random.integer(range.low, range.high) != 0;
+  } else if constexpr (std::is_integral_v<T>) {
+    constexpr auto kLargest = static_cast<std::int64_t>(std::min<std::uint64_t>(
+        std::numeric_limits<T>::max(), std::numeric_limits<std::int64_t>::max()));
+    return static_cast<T>(random.integer(range.low, std::min(range.high, kLargest)));
+  } else {
+    const double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform()));
+    const double angle = 2.0 * std::numbers::pi * random.uniform();
+    return T(static_cast<float>(radius * std::cos(angle)));
+  }
+}
 
 /// Operators whose output holds the numbers of an input, moved or cast.
 bool keeps_numbers(const Node& node) {
@@ -78,23 +101,17 @@ InputRange find_input_range(const Graph& graph, ValueId input) {
 
 Tensor make_random_tensor(DType dtype, const Shape& shape, const InputRange& range,
                           std::uint64_t seed) {
+  constexpr std::int64_t kGrain = 1 << 15;
   Tensor tensor(dtype, shape);
-  Random random(seed);
   dispatch_dtype(dtype, [&](auto tag) {
     using T = decltype(tag);
-    for (T& x : tensor.mutable_data<T>()) {
-      if constexpr (std::is_same_v<T, bool>) {
-        x = random.integer(range.low, range.high) != 0;
-      } else if constexpr (std::is_integral_v<T>) {
-        constexpr auto kLargest = static_cast<std::int64_t>(std::min<std::uint64_t>(
-            std::numeric_limits<T>::max(), std::numeric_limits<std::int64_t>::max()));
-        x = static_cast<T>(random.integer(range.low, std::min(range.high, kLargest)));
-      } else {
-        const double radius = std::sqrt(-2.0 * std::log(1.0 - random.uniform()));
-        const double angle = 2.0 * std::numbers::pi * random.uniform();
-        x = T(static_cast<float>(radius * std::cos(angle)));
-      }
-    }
+    const auto elements = tensor.mutable_data<T>();
+    // The same numbers whatever the number of threads.
+    for_parts(tensor.num_elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      Random random(seed, begin * kDraws<T>);
+      for (std::int64_t i = begin; i < end; ++i)
+        elements[static_cast<std::size_t>(i)] = draw<T>(random, range);
+    });
   });
   return tensor;
 }

@@ -53,6 +53,16 @@ TEST(RandomInputs, EqualSeedsGiveEqualNumbersAndOthersDiffer) {
   }
 }
 
+TEST(RandomInputs, NumbersDoNotDependOnTheThreadsThatMakeThem) {
+  for (const DType dtype : {DType::kF32, DType::kI32}) {
+    const Tensor few = make_random_tensor(dtype, Shape{1000}, {0, 1000}, 1);
+    const Tensor many = make_random_tensor(dtype, Shape{1 << 20}, {0, 1000}, 1);
+    EXPECT_TRUE(std::equal(few.bytes(), few.bytes() + few.size_bytes(), many.bytes()));
+    const Tensor more = make_random_tensor(dtype, Shape{(1 << 20) + 1}, {0, 1000}, 1);
+    EXPECT_TRUE(std::equal(many.bytes(), many.bytes() + many.size_bytes(), more.bytes()));
+  }
+}
+
 TEST(RandomInputs, FloatsHaveUnitScale) {
   const Tensor tensor = make_random_tensor(DType::kF32, Shape{20000}, {}, 3);
   double sum = 0;
