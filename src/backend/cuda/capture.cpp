@@ -24,6 +24,10 @@ bool is_default(CUlaunchAttributeID id, const CUlaunchAttributeValue& value) {
       return value.clusterDim.x * value.clusterDim.y * value.clusterDim.z <= 1;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
       return value.clusterSchedulingPolicyPreference == CU_CLUSTER_SCHEDULING_POLICY_DEFAULT;
+    case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+      // A launch that never set it reads as 0, which set on a node would leave a multiprocessor
+      // next to no shared memory: room for one block.
+      return value.sharedMemCarveout <= 0;
     default:
       return false;
   }

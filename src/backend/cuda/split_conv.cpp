@@ -55,6 +55,14 @@ std::size_t shared_bytes(const SplitForm& form) {
 
 int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
+/// Whether there is a kernel for it that may be launched.
+bool is_legal(const SplitForm& form, const Context& context) {
+  // Device code for clusters is there for Hopper alone.
+  return form.warps <= split_conv_max_warps(form.tiles, form.groups) &&
+         shared_bytes(form) <= kMaxShared &&
+         (form.cluster == 1 || context.compute_capability() == kHopper);
+}
+
 /// Tiles of the result.
 int num_tiles(const SplitForm& form, const SplitConvArgs& a) {
   return ceil_div(a.pixels, 8 * form.groups) * ceil_div(a.filters, kTile * form.tiles);
@@ -81,22 +89,37 @@ double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
          (form.cluster > 1 ? kClusterSync : 0);
 }
 
+constexpr std::array kTiles = {1, 2, 4};
+constexpr std::array kGroups = {1, 2, 4, 8};
+constexpr std::array kWarps = {4, 8, 16};
+constexpr std::array kClusters = {1, 2, 4, kSplitConvMaxCluster};
+
+/// The form of a key, whether the rating chose it or not: it may come from an older profile.
+std::optional<SplitForm> find_form(const std::string& key) {
+  for (const int tiles : kTiles)
+    for (const int groups : kGroups)
+      for (const int warps : kWarps)
+        for (const int cluster : kClusters)
+          if (const SplitForm form{tiles, groups, warps, cluster};
+              key == std::string(kFamily) + form.text())
+            return form;
+  return std::nullopt;
+}
+
 /// The best of each tile without and with clusters, the best tiles first.
 std::vector<SplitForm> forms_of(const SplitConvArgs& a, const Context& context) {
   std::vector<SplitForm> forms;
   for (const bool has_cluster : {false, true}) {
-    // Device code for clusters is there for this one alone.
-    if (has_cluster && context.compute_capability() != kHopper) continue;
     std::vector<std::pair<double, SplitForm>> rated;
-    for (const int tiles : {1, 2, 4})
-      for (const int groups : {1, 2, 4, 8}) {
+    for (const int tiles : kTiles)
+      for (const int groups : kGroups) {
         if (tiles > 1 && kTile * (tiles - 1) >= a.filters) continue;
         std::pair<double, SplitForm> best = {0, {}};
-        for (const int cluster : {1, 2, 4, kSplitConvMaxCluster})
-          for (const int warps : {4, 8, 16}) {
+        for (const int cluster : kClusters)
+          for (const int warps : kWarps) {
             const SplitForm form{tiles, groups, warps, cluster};
-            if ((cluster > 1) != has_cluster || warps > split_conv_max_warps(tiles, groups) ||
-                shared_bytes(form) > kMaxShared || (warps > 4 && warps * cluster > a.chunks))
+            if ((cluster > 1) != has_cluster || !is_legal(form, context) ||
+                (warps > 4 && warps * cluster > a.chunks))
               continue;
             // Tiles that occupy the device need no help.
             if (has_cluster && num_tiles(form, a) >= context.num_sms()) continue;
@@ -325,15 +348,14 @@ class SplitConv final : public KernelImpl {
     return keys;
   }
   std::optional<bool> knows(const std::string& key) const override {
-    return key.starts_with(kFamily);
+    return find_form(key).has_value();
   }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     Result<SplitConvPlan> plan = make_plan(call);
     if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    const std::vector<SplitForm> forms = plan->forms;
-    for (const SplitForm& form : forms)
-      if (key == std::string(kFamily) + form.text())
-        return std::make_unique<SplitConvKernel>(services_, call, std::move(plan.value()), form);
+    const std::optional<SplitForm> form = find_form(key);
+    if (form && is_legal(*form, services_.context()))
+      return std::make_unique<SplitConvKernel>(services_, call, std::move(plan.value()), *form);
     fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
   }
 

@@ -83,5 +83,18 @@ TEST(CudaCapture, MemorySetsBecomeKernelsThatFillTheSameBytes) {
                               << ", not " << static_cast<int>(*wanted);
 }
 
+TEST(CudaCapture, ALaunchThatAskedForNothingKeepsItsSharedMemory) {
+  std::string reason;
+  Device* device = testing::cuda_device(&reason);
+  if (device == nullptr) GTEST_SKIP() << reason;
+  const auto memory = device->allocate(64);
+  Bindings bindings;
+  bindings.outputs = {memory->data()};
+  const auto capture = device->capture(MemorySets({{0, 1, 0, 64}}), bindings);
+  // Its node reads as "no shared memory, please"; repeated, that leaves room for one block.
+  for (const Launch& launch : dynamic_cast<const CudaCapture&>(*capture).launches())
+    EXPECT_TRUE(launch.attributes.empty());
+}
+
 }  // namespace
 }  // namespace gacer::cuda
