@@ -1,11 +1,29 @@
 #include "graph/graph.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <utility>
 
 #include "base/error.h"
 
 namespace gacer {
+namespace {
+
+constexpr std::array kActivations = {std::pair{Activation::kIdentity, "identity"},
+                                     std::pair{Activation::kRelu, "relu"},
+                                     std::pair{Activation::kLeakyRelu, "leaky_relu"},
+                                     std::pair{Activation::kClip, "clip"},
+                                     std::pair{Activation::kSigmoid, "sigmoid"},
+                                     std::pair{Activation::kHardSigmoid, "hard_sigmoid"},
+                                     std::pair{Activation::kHardSwish, "hard_swish"},
+                                     std::pair{Activation::kSilu, "silu"},
+                                     std::pair{Activation::kGelu, "gelu"},
+                                     std::pair{Activation::kGeluTanh, "gelu_tanh"},
+                                     std::pair{Activation::kTanh, "tanh"},
+                                     std::pair{Activation::kElu, "elu"}};
+
+}  // namespace
 
 const char* to_string(Layout layout) {
   switch (layout) {
@@ -51,33 +69,15 @@ std::size_t bytes_in_layout(DType dtype, const Shape& shape, Layout layout) {
 }
 
 const char* to_string(Activation activation) {
-  switch (activation) {
-    case Activation::kIdentity:
-      return "identity";
-    case Activation::kRelu:
-      return "relu";
-    case Activation::kLeakyRelu:
-      return "leaky_relu";
-    case Activation::kClip:
-      return "clip";
-    case Activation::kSigmoid:
-      return "sigmoid";
-    case Activation::kHardSigmoid:
-      return "hard_sigmoid";
-    case Activation::kHardSwish:
-      return "hard_swish";
-    case Activation::kSilu:
-      return "silu";
-    case Activation::kGelu:
-      return "gelu";
-    case Activation::kGeluTanh:
-      return "gelu_tanh";
-    case Activation::kTanh:
-      return "tanh";
-    case Activation::kElu:
-      return "elu";
-  }
+  for (const auto& [known, name] : kActivations)
+    if (known == activation) return name;
   fail(ErrorKind::kInternal, "bad activation {}", static_cast<int>(activation));
+}
+
+std::optional<Activation> parse_activation(std::string_view text) {
+  for (const auto& [activation, name] : kActivations)
+    if (text == name) return activation;
+  return std::nullopt;
 }
 
 float apply(Activation activation, float x, float alpha, float beta) {

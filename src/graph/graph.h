@@ -74,6 +74,8 @@ enum class Activation : std::uint8_t {
   kElu  ///< alpha
 };
 const char* to_string(Activation activation);
+/// Inverse of to_string(Activation); empty when unknown.
+std::optional<Activation> parse_activation(std::string_view text);
 /// The activation of one number, in f32.
 float apply(Activation activation, float x, float alpha, float beta);
 
