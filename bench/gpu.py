@@ -11,7 +11,8 @@ in alternating order, and the medians of all rounds are kept.
 
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
 widest search and frozen weights (models are tuned side by side, as all compiling here is, so that
-candidates are timed beside other models' work). --mps: mixes as one process a tenant under NVIDIA
+candidates are timed beside other models' work; a model that --autotune-limit ends is listed as
+missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call). --mps: mixes as one process a tenant under NVIDIA
 MPS, timed by the host's clock from a common start to the last process's end; what an empty round
 takes is kept beside it and not subtracted. What could not be measured is listed with the reason.
 """
@@ -158,8 +159,8 @@ class Bench:
         say(f"plan {name}: {seconds:.1f} s, {times}, chosen {report['chosen']}")
         return report
 
-    def warm(self, models, kind):
-        """Compiles models side by side; the reasons of those that fail."""
+    def warm(self, models, kind, limit_s=float("inf")):
+        """Compiles models side by side; the reasons of those that fail or take too long."""
         begin = time.time()
         warming = []
         for model in models:
@@ -172,8 +173,12 @@ class Bench:
             time.sleep(0.2)
             for model, process in warming:
                 if process.poll() is None:
-                    continue
-                if process.returncode != 0:
+                    if time.time() - begin < limit_s:
+                        continue
+                    process.kill()
+                    process.wait()
+                    failed[model] = f"not done after {limit_s:.0f} s"
+                elif process.returncode != 0:
                     failed[model] = open(self.file(f"warm_{kind}_{model}.log")).read()[-2000:]
                 elif kind == "autotuned":
                     self.warm_s[model] = time.time() - begin
@@ -191,7 +196,7 @@ class Bench:
         for reason in self.warm(models, "compiled").values():
             raise RuntimeError(reason)
         if self.args.max_autotune:
-            self.missing = self.warm(models, "autotuned")
+            self.missing = self.warm(models, "autotuned", self.args.autotune_limit)
             for model, reason in self.missing.items():
                 say(f"not autotuned: {model}: {reason}")
         self.worker = self.start_worker("worker.log")
@@ -417,6 +422,8 @@ def main():
     parser.add_argument("--measurements", type=int, default=120)
     parser.add_argument("--search-time", default="10s")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
+    parser.add_argument("--autotune-limit", type=float, default=float("inf"), metavar="SECONDS",
+                        help="give up on models that take longer to tune")
     parser.add_argument("--max-autotune", action="store_true",
                         help="PyTorch's widest search too, which takes minutes a model")
     parser.add_argument("--mps", action="store_true",
