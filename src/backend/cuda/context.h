@@ -33,6 +33,8 @@ class Context {
   const std::string& name() const { return name_; }  ///< of the GPU
   int num_sms() const { return num_sms_; }
   int compute_capability() const { return compute_capability_; }  ///< 90 for 9.0
+  /// Whether own kernels may be launched with clusters: their code for them is Hopper's alone.
+  bool has_clusters() const { return compute_capability_ == 90; }
 
   /// The context of a budget; the primary one for "all" or for every group.
   CUcontext budget_context(const Budget& budget);

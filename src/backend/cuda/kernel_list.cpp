@@ -19,6 +19,7 @@ std::vector<std::unique_ptr<KernelImpl>> make_kernels(const Services& services) 
   kernels.push_back(make_conv_transpose(services));
   kernels.push_back(make_pool(services));
   kernels.push_back(make_resize(services));
+  kernels.push_back(make_squeeze_excite(services));
   kernels.push_back(make_lrn(services));
   kernels.push_back(make_rows(services));
   kernels.push_back(make_elementwise(services));

@@ -22,6 +22,7 @@ std::unique_ptr<KernelImpl> make_attention(const Services& services);
 std::unique_ptr<KernelImpl> make_conv_transpose(const Services& services);
 std::unique_ptr<KernelImpl> make_pool(const Services& services);
 std::unique_ptr<KernelImpl> make_resize(const Services& services);
+std::unique_ptr<KernelImpl> make_squeeze_excite(const Services& services);
 std::unique_ptr<KernelImpl> make_lrn(const Services& services);
 std::unique_ptr<KernelImpl> make_rows(const Services& services);
 std::unique_ptr<KernelImpl> make_elementwise(const Services& services);

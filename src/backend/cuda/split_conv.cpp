@@ -24,7 +24,6 @@ constexpr int kTile = 16;   // filters
 constexpr std::size_t kMaxShared = 144 << 10;
 constexpr std::size_t kMaxForms = 5;
 constexpr std::size_t kMaxClusterForms = 3;
-constexpr int kHopper = 90;          // compute capability
 constexpr int kPackGrain = 1 << 17;  // elements that are worth a thread
 /// Beyond this, libraries' kernels for large products have enough to do.
 constexpr double kMaxFlop = 4e9;
@@ -57,10 +56,8 @@ int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /// Whether there is a kernel for it that may be launched.
 bool is_legal(const SplitForm& form, const Context& context) {
-  // Device code for clusters is there for Hopper alone.
   return form.warps <= split_conv_max_warps(form.tiles, form.groups) &&
-         shared_bytes(form) <= kMaxShared &&
-         (form.cluster == 1 || context.compute_capability() == kHopper);
+         shared_bytes(form) <= kMaxShared && (form.cluster == 1 || context.has_clusters());
 }
 
 /// Tiles of the result.

@@ -283,6 +283,22 @@ TEST_P(CudaKernel, GlobalPools) {
   check(make_case("GlobalMaxPool", {{2, 40, 2, 3}}, {}));
 }
 
+TEST_P(CudaKernel, SqueezeAndExcite) {
+  Attributes a;
+  a.set("activation", std::string("relu"));
+  // Few and many channels; hidden values that fill no vector; one position.
+  check(make_case("SqueezeExcite", {{2, 72, 28, 28}, {24, 72, 1, 1}, {24}, {72, 24, 1, 1}, {72}},
+                  {1, 2, 3, 4}, a, {activation(Activation::kHardSigmoid, 1.0F / 6, 0.5F)}));
+  check(make_case("SqueezeExcite",
+                  {{1, 960, 7, 7}, {240, 960, 1, 1}, {240}, {960, 240, 1, 1}, {960}}, {1, 2, 3, 4},
+                  a, {activation(Activation::kSigmoid)}));
+  a.set("activation", std::string("silu"));
+  check(make_case("SqueezeExcite", {{3, 32, 9, 5}, {6, 32, 1, 1}, {}, {32, 6, 1, 1}, {}}, {1, 3}, a,
+                  {activation(Activation::kSigmoid)}));
+  check(make_case("SqueezeExcite", {{2, 16, 1, 1}, {1, 16, 1, 1}, {1}, {24, 1, 1, 1}, {24}},
+                  {1, 2, 3, 4}, {}));
+}
+
 Attributes resize(const char* mode, const char* coordinates) {
   Attributes a;
   a.set("mode", std::string(mode));

@@ -6,6 +6,7 @@
 // Filters are the tall operand, pixels the narrow one. A prologue scales and shifts channels as
 // they come.
 
+#include "backend/cuda/kernels/cluster.cuh"
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/mma.cuh"
 #include "backend/cuda/kernels/split_conv.h"
@@ -33,38 +34,6 @@ template <>
 struct PairOf<__nv_bfloat16> {
   using type = __nv_bfloat162;
 };
-
-/// Waits for all threads of the cluster; what they wrote to shared memory is visible after.
-__device__ inline void sync_cluster() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "barrier.cluster.arrive.release.aligned;\n"
-      "barrier.cluster.wait.acquire.aligned;" ::
-          : "memory");
-#endif
-}
-
-/// What another block of the cluster has in shared memory where this one has `own`.
-__device__ inline float4 load_from_rank(const float4* own, int rank) {
-  float4 value = *own;
-#if __CUDA_ARCH__ >= 900
-  const unsigned here = static_cast<unsigned>(__cvta_generic_to_shared(own));
-  unsigned there;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
-               : "r"(there)
-               : "memory");
-#endif
-  return value;
-}
-
-__device__ inline void add_to(float4& sum, float4 more) {
-  sum.x += more.x;
-  sum.y += more.y;
-  sum.z += more.z;
-  sum.w += more.w;
-}
 
 /// max(x * scale + shift, low) of eight elements.
 template <typename T>

@@ -1,0 +1,209 @@
+// Squeeze-and-excite by an own kernel: pool, two products and their activations in one launch. How
+// many blocks share an image is a variant.
+
+#include "backend/cuda/kernels/squeeze_excite.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "backend/cuda/capture.h"
+#include "backend/cuda/kernel_list.h"
+#include "backend/cuda/packing.h"
+#include "backend/cuda/pointwise.h"
+#include "backend/cuda/window_args.h"
+
+namespace gacer::cuda {
+namespace {
+
+constexpr std::string_view kFamily = "own/squeeze_excite/c";
+constexpr std::array kClusters = {kSqueezeExciteMaxCluster, 4, 2, 1};
+constexpr std::size_t kMaxShared = 48 << 10;
+/// Beyond this, products of the whole batch read their weights less often.
+constexpr std::int64_t kMaxWeights = 1 << 21;
+
+enum Input { kImage, kWeight1, kBias1, kWeight2, kBias2 };
+
+struct SqueezeExcitePlan {
+  SqueezeExciteArgs args = {};
+  int images = 1;
+  std::string suffix;
+};
+
+std::size_t shared_bytes(const SqueezeExciteArgs& a, int cluster) {
+  const int hidden = std::max(cluster * a.hidden_share, a.hidden_pitch);
+  return static_cast<std::size_t>((a.lanes + 1) * a.channels + hidden) * sizeof(float);
+}
+
+int ceil_div(int a, int b) { return (a + b - 1) / b; }
+
+void set_cluster(SqueezeExciteArgs& a, int cluster) {
+  a.hidden_share = ceil_div(ceil_div(a.hidden, cluster), 4) * 4;
+}
+
+/// The distance of neighbouring positions, if all of an image follow each other.
+std::optional<std::int64_t> position_pitch(const OperandDesc& image) {
+  const std::vector<std::int64_t> strides = own_strides(image);
+  const std::int64_t pitch = strides.back();
+  std::int64_t expected = pitch;
+  for (int axis = image.shape.rank(); --axis >= 2;) {
+    if (image.shape[axis] > 1 && strides[static_cast<std::size_t>(axis)] != expected)
+      return std::nullopt;
+    expected *= image.shape[axis];
+  }
+  return pitch;
+}
+
+Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
+  if (call.node.op != "SqueezeExcite") return refuse("{} is no SqueezeExcite", call.node.op);
+  const OperandDesc& x = call.inputs[kImage];
+  const OperandDesc& y = call.outputs[0];
+  const Shape& w1 = call.inputs[kWeight1].shape;
+  for (int i = kWeight1; i <= kBias2; ++i)
+    if (!call.inputs[static_cast<std::size_t>(i)].is_absent && call.constant(i) == nullptr)
+      return refuse("input {} is computed", i);
+  const Result<std::string> suffix = float_suffix(call);
+  if (!suffix) return Refusal{suffix.reason()};
+  const Result<FusedActivation> activation = fused_activation(call);
+  if (!activation) return Refusal{activation.reason()};
+  const Attributes& attributes = call.node.attributes;
+  const auto hidden_activation = parse_activation(attributes.get_string("activation", "identity"));
+  if (!hidden_activation) return refuse("an unknown activation");
+  const auto vector = static_cast<int>(16 / size_of(x.dtype));
+  if (!has_channel_vectors(x, vector)) return refuse("channels do not come in vectors");
+  const std::optional<std::int64_t> pitch = position_pitch(x);
+  if (!pitch) return refuse("positions do not follow each other");
+  if (own_strides(y)[1] != 1) return refuse("results are no neighbours");
+  if (w1.num_elements() > kMaxWeights) return refuse("weights of {} elements", w1.num_elements());
+
+  SqueezeExcitePlan plan;
+  plan.images = static_cast<int>(x.shape[0]);
+  plan.suffix = *suffix;
+  SqueezeExciteArgs& a = plan.args;
+  a.channels = static_cast<int>(x.shape[1]);
+  a.positions =
+      static_cast<int>(x.shape.num_elements() / std::max<std::int64_t>(1, x.shape[0] * x.shape[1]));
+  a.hidden = static_cast<int>(w1[0]);
+  a.outputs = static_cast<int>(y.shape[1]);
+  a.hidden_pitch = ceil_div(a.hidden, vector) * vector;
+  a.lanes = std::max(1, kSqueezeExciteThreads / (a.channels / vector));
+  a.x_n = own_strides(x)[0];
+  a.x_p = *pitch;
+  a.y_n = own_strides(y)[0];
+  a.hidden_activation = static_cast<int>(*hidden_activation);
+  a.hidden_alpha = attributes.get_float("alpha", 0);
+  a.hidden_beta = attributes.get_float("beta", 0);
+  a.activation = activation->code;
+  a.alpha = activation->alpha;
+  a.beta = activation->beta;
+  set_cluster(a, 1);
+  if (shared_bytes(a, 1) + 4 * 4 * kSqueezeExciteMaxCluster > kMaxShared)
+    return refuse("{} channels are too many for a block", a.channels);
+  return plan;
+}
+
+/// A matrix with its rows made longer by zeros.
+std::vector<std::byte> pack_rows(const Tensor& weight, DType dtype, int columns, int pitch) {
+  const std::vector<float> values = floats(weight);
+  const auto rows = values.size() / static_cast<std::size_t>(columns);
+  std::vector<float> packed(rows * static_cast<std::size_t>(pitch), 0.0F);
+  for (std::size_t row = 0; row < rows; ++row)
+    std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(row) * columns, columns,
+                packed.begin() + static_cast<std::ptrdiff_t>(row) * pitch);
+  return bytes_as(dtype, packed);
+}
+
+class SqueezeExciteKernel final : public Kernel {
+ public:
+  SqueezeExciteKernel(const Services& services, const KernelCall& call, SqueezeExcitePlan plan,
+                      int cluster)
+      : plan_(std::move(plan)),
+        cluster_(cluster),
+        kernel_(services.kernel("squeeze_excite", "squeeze_excite_" + plan_.suffix)) {
+    set_cluster(plan_.args, cluster);
+    const SqueezeExciteArgs& a = plan_.args;
+    const DType dtype = call.inputs[kImage].dtype;
+    const auto upload_rows = [&](int input, int columns, int pitch) {
+      return services.upload_packed(
+          *call.constant(input), fmt::format("rows {} {}", pitch, plan_.suffix),
+          [&](const Tensor& w) { return pack_rows(w, dtype, columns, pitch); });
+    };
+    weight1_ = upload_rows(kWeight1, a.channels, a.channels);
+    weight2_ = upload_rows(kWeight2, a.hidden, a.hidden_pitch);
+    const auto upload_bias = [&](int input) {
+      return call.constant(input) == nullptr
+                 ? nullptr
+                 : services.upload_packed(*call.constant(input), "f32", pack_f32);
+    };
+    bias1_ = upload_bias(kBias1);
+    bias2_ = upload_bias(kBias2);
+  }
+  bool reads_input(int input) const override { return input == kImage; }
+  void record(const Bindings& bindings, Recorder& recorder) const override {
+    const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
+    void* x = bindings.inputs[kImage];
+    if (reinterpret_cast<std::uintptr_t>(x) % 16 != 0)
+      fail(ErrorKind::kUnsupported, "the image begins at an address that is no multiple of 16");
+    const auto blocks = static_cast<unsigned>(cluster_);
+    const auto data = [](const std::shared_ptr<CudaBuffer>& buffer) {
+      return buffer ? buffer->data() : nullptr;
+    };
+    launch(stream, kernel_, {static_cast<unsigned>(plan_.images), 1, blocks, blocks},
+           {kSqueezeExciteThreads}, static_cast<unsigned>(shared_bytes(plan_.args, cluster_)),
+           bindings.outputs[0], x, data(weight1_), data(bias1_), data(weight2_), data(bias2_),
+           plan_.args);
+  }
+
+ private:
+  SqueezeExcitePlan plan_;
+  int cluster_;
+  CUkernel kernel_;
+  std::shared_ptr<CudaBuffer> weight1_;
+  std::shared_ptr<CudaBuffer> bias1_;
+  std::shared_ptr<CudaBuffer> weight2_;
+  std::shared_ptr<CudaBuffer> bias2_;
+};
+
+class SqueezeExcite final : public KernelImpl {
+ public:
+  explicit SqueezeExcite(const Services& services) : services_(services) {}
+  std::string_view name() const override { return "squeeze_excite"; }
+  Result<void> supports(const KernelCall& call) const override {
+    const Result<SqueezeExcitePlan> plan = plan_squeeze_excite(call);
+    if (!plan) return Refusal{plan.reason()};
+    return {};
+  }
+  std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
+    std::vector<std::string> keys;
+    for (const int cluster : kClusters)
+      if (has_cluster(cluster)) keys.push_back(key_of(cluster));
+    return keys;
+  }
+  std::optional<bool> knows(const std::string& key) const override {
+    return std::any_of(kClusters.begin(), kClusters.end(),
+                       [&](int cluster) { return key == key_of(cluster); });
+  }
+  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
+    Result<SqueezeExcitePlan> plan = plan_squeeze_excite(call);
+    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
+    for (const int cluster : kClusters)
+      if (has_cluster(cluster) && key == key_of(cluster))
+        return std::make_unique<SqueezeExciteKernel>(services_, call, std::move(plan.value()),
+                                                     cluster);
+    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
+  }
+
+ private:
+  static std::string key_of(int cluster) { return fmt::format("{}{}", kFamily, cluster); }
+  bool has_cluster(int cluster) const { return cluster == 1 || services_.context().has_clusters(); }
+
+  Services services_;
+};
+
+}  // namespace
+
+std::unique_ptr<KernelImpl> make_squeeze_excite(const Services& services) {
+  return std::make_unique<SqueezeExcite>(services);
+}
+
+}  // namespace gacer::cuda
