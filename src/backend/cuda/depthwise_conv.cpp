@@ -1,7 +1,8 @@
-// Depthwise convolution of channels-last images by own kernels: the tile a thread makes is a
-// variant.
+// Depthwise convolution of channels-last images by own kernels: the tile and the channels that a
+// thread makes are a variant.
 
 #include <algorithm>
+#include <array>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
@@ -13,13 +14,47 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr std::string_view kFamily = "own/depthwise/";
+constexpr std::int64_t kMostThreads = std::int64_t{1} << 27;  // of kernels for one window
+
+/// What a kernel is made for: windows of kernel² with a stride, or any (0).
+struct Form {
+  int kernel = 0;
+  int stride = 1;
+  int tile = 1;          ///< outputs of a thread
+  bool is_wide = false;  ///< packs of 16 bytes instead of 8
+  std::string text() const {
+    return kernel == 0 ? "any"
+                       : fmt::format("k{}s{}t{}{}", kernel, stride, tile, is_wide ? "w" : "");
+  }
+  std::string key() const { return std::string(kFamily) + text(); }
+};
+constexpr std::array kForms = {Form{3, 1, 4, true},
+                               Form{3, 1, 4, false},
+                               Form{3, 1, 1, false},
+                               Form{3, 2, 2, true},
+                               Form{3, 2, 2, false},
+                               Form{3, 2, 1, false},
+                               Form{5, 1, 4, true},
+                               Form{5, 1, 4, false},
+                               Form{5, 1, 1, false},
+                               Form{5, 2, 2, true},
+                               Form{5, 2, 2, false},
+                               Form{5, 2, 1, false},
+                               Form{}};
 
 struct DepthwisePlan {
   WindowArgs args;
-  int vector = 1;
-  std::vector<std::string> forms;  ///< "k3s1t4"
+  DType dtype = DType::kF32;
+  std::vector<Form> forms;
   std::string suffix;
 };
+
+/// Threads that a form has work for.
+std::int64_t num_threads(const Form& form, const WindowArgs& a, DType dtype) {
+  const auto vector = static_cast<int>((form.is_wide ? 16 : 8) / size_of(dtype));
+  const std::int64_t tiles = (a.out_w + form.tile - 1) / form.tile;
+  return std::int64_t{a.batch} * a.out_h * tiles * (a.channels / vector);
+}
 
 Result<DepthwisePlan> plan(const KernelCall& call) {
   if (call.node.op != "Conv") return refuse("{} is no Conv", call.node.op);
@@ -37,9 +72,9 @@ Result<DepthwisePlan> plan(const KernelCall& call) {
   const Result<FusedActivation> activation = fused_activation(call);
   if (!activation) return Refusal{activation.reason()};
   DepthwisePlan plan;
-  plan.vector = static_cast<int>(8 / size_of(x.dtype));
-  if (!has_channel_vectors(x, plan.vector) || !has_channel_vectors(y, plan.vector))
-    return refuse("channels are not neighbours in groups of {}", plan.vector);
+  const auto vector = static_cast<int>(8 / size_of(x.dtype));
+  if (!has_channel_vectors(x, vector) || !has_channel_vectors(y, vector))
+    return refuse("channels are not neighbours in groups of {}", vector);
   const Result<WindowArgs> args = window_args(conv_windows(call.node, x.shape, w.shape), x, y);
   if (!args) return Refusal{args.reason()};
   plan.args = *args;
@@ -47,17 +82,18 @@ Result<DepthwisePlan> plan(const KernelCall& call) {
   plan.args.alpha = activation->alpha;
   plan.args.beta = activation->beta;
   plan.suffix = *suffix;
+  plan.dtype = x.dtype;
   const WindowArgs& a = plan.args;
   const bool is_square = a.kernel_h == a.kernel_w && a.stride_h == a.stride_w &&
                          a.dilation_h == 1 && a.dilation_w == 1;
-  if (is_square && (a.kernel_w == 3 || a.kernel_w == 5) && (a.stride_w == 1 || a.stride_w == 2)) {
-    const std::string form = fmt::format("k{}s{}t", a.kernel_w, a.stride_w);
-    if (plan.suffix != "f32" && a.out_w > 1)
-      plan.forms.push_back(form + (a.stride_w == 1 ? "4" : "2"));
-    plan.forms.push_back(form + "1");
-  } else {
-    plan.forms.emplace_back("k0s1t1");
-  }
+  const bool may_be_wide = x.dtype != DType::kF32 && has_channel_vectors(x, 2 * vector) &&
+                           has_channel_vectors(y, 2 * vector);
+  for (const Form& form : kForms)
+    if (is_square && form.kernel == a.kernel_w && form.stride == a.stride_w &&
+        (may_be_wide || !form.is_wide) && (form.tile == 1 || a.out_w > 1) &&
+        num_threads(form, a, x.dtype) < kMostThreads)
+      plan.forms.push_back(form);
+  if (plan.forms.empty()) plan.forms.push_back({});
   return plan;
 }
 
@@ -75,11 +111,12 @@ std::vector<std::byte> pack_weight(const Tensor& weight) {
 class DepthwiseKernel final : public Kernel {
  public:
   DepthwiseKernel(const Services& services, const KernelCall& call, const DepthwisePlan& plan,
-                  const std::string& form)
+                  const Form& form)
       : args_(plan.args),
-        vector_(plan.vector),
-        tile_(form.back() - '0'),
-        kernel_(services.kernel("depthwise", fmt::format("depthwise_{}_{}", form, plan.suffix))),
+        threads_(num_threads(form, plan.args, plan.dtype)),
+        alignment_(form.is_wide ? 16 : 8),
+        kernel_(
+            services.kernel("depthwise", fmt::format("depthwise_{}_{}", form.text(), plan.suffix))),
         weight_(services.upload_packed(*call.constant(1), "depthwise", pack_weight)) {
     if (call.node.num_op_inputs > 2 && !call.inputs[2].is_absent)
       bias_ = services.upload_packed(*call.constant(2), "f32", pack_f32);
@@ -87,17 +124,18 @@ class DepthwiseKernel final : public Kernel {
   bool reads_input(int input) const override { return input == 0; }
   void record(const Bindings& bindings, Recorder& recorder) const override {
     const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
-    const std::int64_t tiles = (args_.out_w + tile_ - 1) / tile_;
-    const std::int64_t work =
-        std::int64_t{args_.batch} * args_.out_h * tiles * (args_.channels / vector_);
-    launch(stream, kernel_, {blocks_for(work, kThreads)}, {kThreads}, 0, bindings.outputs[0],
+    for (const void* pointer : {bindings.inputs[0], bindings.outputs[0]})
+      if (reinterpret_cast<std::uintptr_t>(pointer) % alignment_ != 0)
+        fail(ErrorKind::kUnsupported, "an operand begins at an address that is no multiple of {}",
+             alignment_);
+    launch(stream, kernel_, {blocks_for(threads_, kThreads)}, {kThreads}, 0, bindings.outputs[0],
            bindings.inputs[0], weight_->data(), bias_ ? bias_->data() : nullptr, args_);
   }
 
  private:
   WindowArgs args_;
-  int vector_;
-  int tile_;
+  std::int64_t threads_;
+  std::uintptr_t alignment_;
   CUkernel kernel_;
   std::shared_ptr<CudaBuffer> weight_;
   std::shared_ptr<CudaBuffer> bias_;
@@ -115,17 +153,18 @@ class DepthwiseConv final : public KernelImpl {
   std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
     std::vector<std::string> keys;
     const Result<DepthwisePlan> result = plan(call);
-    for (const std::string& form : result->forms) keys.push_back(std::string(kFamily) + form);
+    for (const Form& form : result->forms) keys.push_back(form.key());
     return keys;
   }
   std::optional<bool> knows(const std::string& key) const override {
-    return key.starts_with(kFamily);
+    return std::any_of(kForms.begin(), kForms.end(),
+                       [&](const Form& form) { return key == form.key(); });
   }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const Result<DepthwisePlan> result = plan(call);
     if (!result) fail(ErrorKind::kUnsupported, "{}", result.reason());
-    for (const std::string& form : result->forms)
-      if (key == std::string(kFamily) + form)
+    for (const Form& form : result->forms)
+      if (key == form.key())
         return std::make_unique<DepthwiseKernel>(services_, call, *result, form);
     fail(ErrorKind::kUnsupported, "'{}' is no depthwise variant of this node", key);
   }
