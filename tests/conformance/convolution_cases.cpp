@@ -131,6 +131,28 @@ void add_transposed(std::vector<Case>& cases) {
   }
 }
 
+/// The mean of each channel and two products of it, with a gate's sigmoid behind them.
+void add_squeeze_excite(std::vector<Case>& cases) {
+  for (const Shape& shape : {Shape{3, 24, 7, 6}, Shape{2, 13, 9}}) {
+    const std::int64_t channels = shape[1];
+    CaseBuilder builder("squeeze_excite" + std::to_string(shape.rank()));
+    const auto weight = [&](std::int64_t rows, std::int64_t columns) {
+      return builder.constant(shape.rank() == 4 ? Shape{rows, columns, 1, 1}
+                                                : Shape{rows, columns, 1});
+    };
+    const ValueId x = builder.input(shape);
+    const ValueId squeeze = weight(8, channels);
+    const ValueId squeeze_bias = builder.constant({8});
+    const ValueId excite = weight(channels, 8);
+    Attributes attributes;
+    attributes.set("activation", std::string(to_string(Activation::kRelu)));
+    builder.node("SqueezeExcite", {x, squeeze, squeeze_bias, excite, kNone}, attributes)
+        .activation(Activation::kHardSigmoid, 0.2F, 0.5F)
+        .images("");
+    cases.push_back(builder.build());
+  }
+}
+
 }  // namespace
 
 std::vector<Case> convolution_cases() {
@@ -154,6 +176,7 @@ std::vector<Case> convolution_cases() {
   add_conversions(cases);
   add_residual(cases);
   add_transposed(cases);
+  add_squeeze_excite(cases);
   return cases;
 }
 

@@ -9,6 +9,16 @@ namespace {
 
 using graph_test::SmallNet;
 
+TEST(Activation, NamesLeadBack) {
+  for (int i = 0; i <= static_cast<int>(Activation::kElu); ++i) {
+    const auto activation = static_cast<Activation>(i);
+    EXPECT_EQ(parse_activation(to_string(activation)), activation) << to_string(activation);
+  }
+  EXPECT_EQ(parse_activation("gelu_tanh"), Activation::kGeluTanh);
+  EXPECT_EQ(parse_activation("softplus"), std::nullopt);
+  EXPECT_EQ(parse_activation(""), std::nullopt);
+}
+
 TEST(Graph, AddNodeSetsProducersAndOwnInputs) {
   const SmallNet net;
   EXPECT_EQ(net.graph.value(net.y).producer, net.relu);
