@@ -332,8 +332,10 @@ TEST(ReshapeInPlace, KeepsPartsAndConstantsAsTheyAre) {
   PassOptions options;
   options.concats_in_place = true;
   const Graph graph = optimized(b, options);
-  for (const Value& value : graph.values())
-    if (value.view_of != kNone) EXPECT_FALSE(graph.value(value.view_of).slice_of);
+  for (const Value& value : graph.values()) {
+    if (value.view_of == kNone) continue;
+    EXPECT_FALSE(graph.value(value.view_of).slice_of);
+  }
 }
 
 /// Layers that each read all before them, and a pool that reads the whole block.
