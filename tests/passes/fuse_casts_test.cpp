@@ -75,8 +75,7 @@ TEST(FuseCasts, TheFirstNodeReadsF32AndTheLastWritesIt) {
        {std::pair{Precision::kF16, DType::kF16}, {Precision::kBF16, DType::kBF16}}) {
     const GraphBuilder b = small_net();
     const Graph graph = passed(b, in_half(precision));
-    ASSERT_EQ(ops_of(graph), (Ops{"Conv", "GlobalAveragePool", "Linear"}))
-        << print_graph(graph);
+    ASSERT_EQ(ops_of(graph), (Ops{"Conv", "GlobalAveragePool", "Linear"})) << print_graph(graph);
     const Node& first = graph.node(0);
     EXPECT_EQ(first.inputs[0], graph.inputs[0]);
     EXPECT_EQ(type_of(graph, first.inputs[1]), half);
