@@ -182,10 +182,19 @@ void Compiler::prepare_ahead(int tenant, NodeId node, const std::vector<std::str
   }
 }
 
-std::vector<StepRef> Compiler::find_unknown(const Plan& plan) {
+std::vector<StepRef> Compiler::find_unknown(const Problem& problem, const Plan& plan) {
+  prepare_ahead(plan);
   std::vector<StepRef> unknown;
-  for_each_new(plan, [&](const Step&, StepRef ref, const KernelCall&, const auto& impl) {
-    if (!impl) unknown.push_back(ref);
+  for_each_new(plan, [&](const Step& step, StepRef ref, const KernelCall&, const auto& impl) {
+    try {
+      if (!impl)
+        unknown.push_back(ref);
+      else
+        kernel_of(problem, step);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kUnsupported) throw;
+      unknown.push_back(ref);
+    }
   });
   return unknown;
 }

@@ -66,8 +66,8 @@ class Compiler {
   std::unique_ptr<CompiledPlan> compile(const Problem& problem, const Plan& plan);
   /// Lets kernels begin to build variants of a whole node that a search may ask for.
   void prepare_ahead(int tenant, NodeId node, const std::vector<std::string>& variants);
-  /// Steps whose variant no kernel offers (any more).
-  std::vector<StepRef> find_unknown(const Plan& plan);
+  /// Steps whose variant no kernel offers or builds (any more). The others' are built.
+  std::vector<StepRef> find_unknown(const Problem& problem, const Plan& plan);
   /// Drops what no compiled plan uses: packed weights can be as large as the weights.
   void trim();
 

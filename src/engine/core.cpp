@@ -298,7 +298,7 @@ double EngineCore::profile() {
 
 bool EngineCore::forget_stale_rows(const Plan& plan) {
   if (device_->info().kind == "sim") return false;  // could not be measured anew
-  const std::vector<StepRef> unknown = compiler_.find_unknown(plan);
+  const std::vector<StepRef> unknown = compiler_.find_unknown(problem_, plan);
   for (const StepRef ref : unknown) {
     const Step& step = plan.step(ref);
     const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(step.tenant)]

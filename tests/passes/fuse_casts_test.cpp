@@ -10,9 +10,10 @@ namespace {
 
 using testing::attributes;
 using testing::GraphBuilder;
+using testing::Ops;
+using testing::ops_of;
+using testing::passed;
 using testing::relative_error;
-
-using Ops = std::vector<std::string>;
 
 PassOptions in_half(Precision precision = Precision::kF16) {
   PassOptions options;
@@ -24,18 +25,6 @@ PassOptions without_fusion() {
   PassOptions options = in_half();
   options.disabled = {"fuse_casts"};
   return options;
-}
-
-Graph passed(const GraphBuilder& builder, const PassOptions& options) {
-  Graph graph = builder.graph;
-  run_passes(graph, options);
-  return graph;
-}
-
-Ops ops_of(const Graph& graph) {
-  Ops names;
-  for (const Node& node : graph.nodes()) names.push_back(node.op);
-  return names;
 }
 
 DType type_of(const Graph& graph, ValueId id) { return graph.value(id).dtype; }

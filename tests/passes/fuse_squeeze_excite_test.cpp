@@ -10,10 +10,12 @@ namespace {
 
 using testing::attributes;
 using testing::GraphBuilder;
+using testing::Ops;
+using testing::ops_of;
+using testing::passed;
 using testing::relative_error;
 
 using Ints = std::vector<std::int64_t>;
-using Ops = std::vector<std::string>;
 
 PassOptions where_all_is_supported() {
   PassOptions options;
@@ -24,18 +26,6 @@ PassOptions where_all_is_supported() {
 PassOptions without_fusion(PassOptions options) {
   options.disabled = {"fuse_squeeze_excite"};
   return options;
-}
-
-Graph passed(const GraphBuilder& builder, const PassOptions& options = where_all_is_supported()) {
-  Graph graph = builder.graph;
-  run_passes(graph, options);
-  return graph;
-}
-
-Ops ops_of(const Graph& graph) {
-  Ops names;
-  for (const Node& node : graph.nodes()) names.push_back(node.op);
-  return names;
 }
 
 bool is_fused(const Graph& graph) {
@@ -106,7 +96,7 @@ TEST(FuseSqueezeExcite, MakesOneNodeOfThree) {
         GraphBuilder b;
         const ValueId x = images(b, shape);
         b.output(excite(b, mean(b, x, op), 8, has_bias));
-        const Graph graph = passed(b);
+        const Graph graph = passed(b, where_all_is_supported());
         ASSERT_EQ(ops_of(graph), Ops{"SqueezeExcite"}) << print_graph(graph);
         const Node& node = graph.node(0);
         ASSERT_EQ(node.inputs.size(), 5U);
@@ -124,7 +114,7 @@ TEST(FuseSqueezeExcite, MakesOneNodeOfThree) {
 TEST(FuseSqueezeExcite, KeepsTheActivations) {
   GraphBuilder b;
   b.output(excite(b, mean(b, images(b, {2, 6, 5, 4})), 8));
-  const Graph graph = passed(b);
+  const Graph graph = passed(b, where_all_is_supported());
   ASSERT_TRUE(is_fused(graph));
   const Node& node = graph.node(0);
   EXPECT_EQ(node.attributes.get_string("activation", ""), "relu");
@@ -137,7 +127,7 @@ TEST(FuseSqueezeExcite, KeepsTheActivations) {
   const ValueId y =
       product(leaky, leaky.op("LeakyRelu", {hidden}, attributes({{"alpha", 0.3F}})), 6);
   leaky.output(leaky.op("Tanh", {leaky.op("Relu", {y})}));
-  const Graph other = passed(leaky);
+  const Graph other = passed(leaky, where_all_is_supported());
   ASSERT_EQ(ops_of(other), Ops{"SqueezeExcite"});
   EXPECT_EQ(other.node(0).attributes.get_string("activation", ""), "leaky_relu");
   EXPECT_EQ(other.node(0).attributes.get_float("alpha", 0), 0.3F);
@@ -146,7 +136,7 @@ TEST(FuseSqueezeExcite, KeepsTheActivations) {
 
   GraphBuilder none;
   none.output(product(none, product(none, mean(none, images(none, {2, 6, 5, 4})), 4), 6));
-  const Graph plain = passed(none);
+  const Graph plain = passed(none, where_all_is_supported());
   ASSERT_EQ(ops_of(plain), Ops{"SqueezeExcite"});
   EXPECT_EQ(plain.node(0).attributes.get_string("activation", ""), "identity");
   EXPECT_TRUE(plain.node(0).post.empty());
@@ -156,7 +146,7 @@ TEST(FuseSqueezeExcite, KnowsAnActivationThatIsSpelledOut) {
   GraphBuilder b;
   const ValueId hidden = product(b, mean(b, images(b, {2, 6, 5, 4})), 4);
   b.output(product(b, b.op("Mul", {hidden, b.op("Sigmoid", {hidden})}), 6));
-  const Graph graph = passed(b);
+  const Graph graph = passed(b, where_all_is_supported());
   ASSERT_EQ(ops_of(graph), Ops{"SqueezeExcite"});
   EXPECT_EQ(graph.node(0).attributes.get_string("activation", ""), "silu");
 }
@@ -182,7 +172,7 @@ TEST(FuseSqueezeExcite, ReadsTheImageInTheDevicesLayout) {
 TEST(FuseSqueezeExcite, TheNodeIsSplitAlongTheBatch) {
   GraphBuilder b;
   b.output(excite(b, mean(b, images(b, {4, 6, 5, 4})), 6));
-  const Graph graph = passed(b);
+  const Graph graph = passed(b, where_all_is_supported());
   ASSERT_EQ(ops_of(graph), Ops{"SqueezeExcite"});
   EXPECT_EQ(graph.value(graph.outputs[0]).batch, (BatchAxis{0, 1}));
   EXPECT_TRUE(is_splittable(graph, 0).ok());
@@ -196,7 +186,7 @@ TEST(FuseSqueezeExcite, FusesEachOfSeveral) {
   const Ops pair = {"SqueezeExcite", "Mul"};
   Ops expected;
   for (int block = 0; block < 3; ++block) expected.insert(expected.end(), pair.begin(), pair.end());
-  EXPECT_EQ(ops_of(passed(b)), expected);
+  EXPECT_EQ(ops_of(passed(b, where_all_is_supported())), expected);
   expect_same_numbers(b, where_all_is_supported());
 }
 
@@ -262,7 +252,7 @@ TEST(FuseSqueezeExcite, LeavesResultsThatOthersReadOrTheModelGives) {
     const ValueId y = excite(result, mean(result, images(result, {2, 6, 9})), 6);
     result.output(y);
     also_read(result, y);
-    EXPECT_TRUE(is_fused(passed(result)));
+    EXPECT_TRUE(is_fused(passed(result, where_all_is_supported())));
   }
 }
 
@@ -290,7 +280,7 @@ TEST(FuseSqueezeExcite, LeavesConvolutionsThatAreNoProducts) {
   const ValueId m = mean(automatic, images(automatic, {2, 6, 5, 4}));
   const Attributes same = attributes({{"auto_pad", std::string("SAME_UPPER")}});
   automatic.output(product(automatic, product(automatic, m, 4, true, same), 6, true, same));
-  EXPECT_TRUE(is_fused(passed(automatic)));
+  EXPECT_TRUE(is_fused(passed(automatic, where_all_is_supported())));
 }
 
 TEST(FuseSqueezeExcite, LeavesWeightsThatAreComputed) {

@@ -7,6 +7,7 @@
 
 #include "graph/graph.h"
 #include "ops/op_def.h"
+#include "passes/pass.h"
 #include "tests/support/compare.h"
 
 namespace gacer::testing {
@@ -74,6 +75,21 @@ inline Attributes attributes(std::vector<std::pair<std::string, Attribute>> entr
   Attributes result;
   for (auto& [name, value] : entries) result.set(name, std::move(value));
   return result;
+}
+
+/// The operators of a graph, in its order.
+using Ops = std::vector<std::string>;
+inline Ops ops_of(const Graph& graph) {
+  Ops names;
+  for (const Node& node : graph.nodes()) names.push_back(node.op);
+  return names;
+}
+
+/// The builder's graph after the passes.
+inline Graph passed(const GraphBuilder& builder, const PassOptions& options) {
+  Graph graph = builder.graph;
+  run_passes(graph, options);
+  return graph;
 }
 
 }  // namespace gacer::testing

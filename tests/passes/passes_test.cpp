@@ -12,15 +12,11 @@ namespace {
 
 using testing::attributes;
 using testing::GraphBuilder;
+using testing::Ops;
+using testing::ops_of;
 using testing::relative_error;
 
 using Ints = std::vector<std::int64_t>;
-
-std::vector<std::string> ops_of(const Graph& graph) {
-  std::vector<std::string> names;
-  for (const Node& node : graph.nodes()) names.push_back(node.op);
-  return names;
-}
 
 /// Runs the passes and checks that outputs, their names and shapes stay what they were.
 Graph optimized(GraphBuilder& builder, const PassOptions& options = {}) {
@@ -84,7 +80,7 @@ TEST(RemoveIdentities, KeepsTheOutputsName) {
   GraphBuilder b;
   const ValueId x = b.input(Shape{2, 3});
   b.output(b.op("Identity", {b.op("Relu", {x})}));
-  EXPECT_EQ(ops_of(optimized(b)), std::vector<std::string>{"Relu"});
+  EXPECT_EQ(ops_of(optimized(b)), Ops{"Relu"});
 }
 
 TEST(RemoveIdentities, KeepsACopyFromInputToOutput) {
@@ -98,7 +94,7 @@ TEST(RemoveIdentities, JoinsReshapes) {
   const ValueId x = b.op("Relu", {b.input(Shape{2, 3, 4})});
   const ValueId flat = b.op("Reshape", {x, b.ints({6, 4})});
   b.output(b.op("Reshape", {flat, b.ints({2, 12})}));
-  EXPECT_EQ(ops_of(optimized(b)), (std::vector<std::string>{"Relu", "Reshape"}));
+  EXPECT_EQ(ops_of(optimized(b)), (Ops{"Relu", "Reshape"}));
 }
 
 TEST(FoldBatchNorm, JoinsBatchNormScaleAndShiftIntoOneConvolution) {
@@ -112,7 +108,7 @@ TEST(FoldBatchNorm, JoinsBatchNormScaleAndShiftIntoOneConvolution) {
     y = b.op("Mul", {y, b.weights(Shape{8, 1, 1})});
     y = b.op("Add", {y, b.scalar(0.5F)});
     b.output(y);
-    EXPECT_EQ(ops_of(optimized(b)), std::vector<std::string>{anchor});
+    EXPECT_EQ(ops_of(optimized(b)), Ops{anchor});
   }
 }
 
@@ -145,7 +141,7 @@ TEST(FuseEpilogue, AsksTheDeviceAndTakesBackWhatItRefuses) {
     return graph.node(id).post.size() <= 1;
   };
   const Graph graph = optimized(b, options);
-  EXPECT_EQ(ops_of(graph), (std::vector<std::string>{"Conv", "Tanh"}));
+  EXPECT_EQ(ops_of(graph), (Ops{"Conv", "Tanh"}));
 }
 
 TEST(RecognizeActivations, FindsSpelledOutForms) {
@@ -191,7 +187,7 @@ TEST(RecognizeActivations, FindsSpelledOutForms) {
     GraphBuilder b;
     b.output(form.build(b, b.op("Softmax", {b.input(Shape{4, 33})})));
     const Graph graph = optimized(b, without({"fuse_epilogue"}));
-    EXPECT_EQ(ops_of(graph), (std::vector<std::string>{"Softmax", form.expected}));
+    EXPECT_EQ(ops_of(graph), (Ops{"Softmax", form.expected}));
   }
 }
 
@@ -200,7 +196,7 @@ TEST(RecognizeActivations, LeavesWhatOnlyLooksLikeOne) {
   const ValueId x = b.input(Shape{4, 33});
   const ValueId clip = b.op("Clip", {b.op("Add", {x, b.scalar(3)}), b.scalar(0), b.scalar(5)});
   b.output(b.op("Div", {b.op("Mul", {x, clip}), b.scalar(6)}));
-  const std::vector<std::string> before = ops_of(b.graph);
+  const Ops before = ops_of(b.graph);
   EXPECT_EQ(ops_of(optimized(b, without({"fuse_epilogue"}))), before);
 }
 
@@ -227,7 +223,7 @@ TEST(RecognizeLayerNorm, FindsTheSpelledOutForm) {
       y = b.op("Add", {y, b.weights(Shape{16})});
     }
     b.output(y);
-    EXPECT_EQ(ops_of(optimized(b)), std::vector<std::string>{"LayerNormalization"});
+    EXPECT_EQ(ops_of(optimized(b)), Ops{"LayerNormalization"});
   }
 }
 
@@ -239,7 +235,7 @@ TEST(MakeLinear, TakesMatMulAndGemmWithTheirBias) {
   x = b.op("Gemm", {x, b.weights(Shape{4, 8}, 0.3F), b.weights(Shape{4})},
            attributes({{"transB", std::int64_t{1}}}));
   b.output(x);
-  EXPECT_EQ(ops_of(optimized(b)), (std::vector<std::string>{"Linear", "Linear"}));
+  EXPECT_EQ(ops_of(optimized(b)), (Ops{"Linear", "Linear"}));
 }
 
 TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
@@ -257,7 +253,7 @@ TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
     PassOptions options = without({"reshape_in_place"});
     options.image_layout = layout;
     const Graph graph = optimized(b, options);
-    const std::vector<std::string> ops = ops_of(graph);
+    const Ops ops = ops_of(graph);
     const auto reorders = std::count(ops.begin(), ops.end(), "Reorder");
     // None before the first convolution, which reads the three channels as they are; out for the
     // kept output, out before Flatten.
@@ -306,8 +302,7 @@ TEST(ReshapeInPlace, LeavesNothingOfAReshape) {
     options.image_layout = layout;
     const Graph graph = classifier(options);
     // The last one makes the model's output.
-    EXPECT_EQ(ops_of(graph), (std::vector<std::string>{"Conv", "GlobalAveragePool", "Linear",
-                                                       "Softmax", "Flatten"}))
+    EXPECT_EQ(ops_of(graph), (Ops{"Conv", "GlobalAveragePool", "Linear", "Softmax", "Flatten"}))
         << print_graph(graph);
     const Value& flat = graph.value(graph.node(2).inputs[0]);
     EXPECT_EQ(graph.value(flat.view_of).producer, 1);
@@ -321,7 +316,7 @@ TEST(ReshapeInPlace, CopiesWhatChangesItsOrder) {
   b.output(b.op("Gemm", {b.op("Flatten", {x}), b.weights(Shape{16 * 144, 8})}));
   PassOptions options;
   options.image_layout = Layout::kChannelsLast;
-  EXPECT_EQ(ops_of(optimized(b, options)), (std::vector<std::string>{"Conv", "Reorder", "Linear"}));
+  EXPECT_EQ(ops_of(optimized(b, options)), (Ops{"Conv", "Reorder", "Linear"}));
 }
 
 TEST(ReshapeInPlace, KeepsPartsAndConstantsAsTheyAre) {
@@ -358,7 +353,7 @@ TEST(ConcatInPlace, ADenseBlockNeedsNoCopies) {
     options.concats_in_place = true;
     options.image_layout = layout;
     const Graph graph = optimized(b, options);
-    const std::vector<std::string> ops = ops_of(graph);
+    const Ops ops = ops_of(graph);
     EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), 0) << print_graph(graph);
     const auto parts = std::count_if(graph.values().begin(), graph.values().end(),
                                      [](const Value& v) { return v.slice_of.has_value(); });
@@ -375,7 +370,7 @@ TEST(ConcatInPlace, StaysACopyWhereAKernelWantsWholeTensors) {
     return node.op != "Conv" || !graph.value(node.outputs[0]).slice_of;
   };
   const Graph graph = optimized(b, options);
-  const std::vector<std::string> ops = ops_of(graph);
+  const Ops ops = ops_of(graph);
   EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), 3) << print_graph(graph);
 }
 
@@ -395,7 +390,7 @@ TEST(FusePrologue, TakesBatchNormAndReluIntoTheConvolutionAfterThem) {
       const ValueId other = b.input(b.graph.value(y).shape);
       b.output(b.op("Relu", {b.op("Add", {y, other})}));
       const Graph graph = optimized(b, where_supported([](const Graph&, NodeId) { return true; }));
-      ASSERT_EQ(ops_of(graph), std::vector<std::string>{"AffineConv"});
+      ASSERT_EQ(ops_of(graph), Ops{"AffineConv"});
       EXPECT_EQ(graph.node(0).attributes.get_int("relu", -1), has_relu ? 1 : 0);
       EXPECT_EQ(graph.node(0).post.size(), 2U);
     }

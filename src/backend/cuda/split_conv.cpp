@@ -52,8 +52,6 @@ std::size_t shared_bytes(const SplitForm& form) {
          sizeof(float);
 }
 
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 /// Whether there is a kernel for it that may be launched.
 bool is_legal(const SplitForm& form, const Context& context) {
   return form.warps <= split_conv_max_warps(form.tiles, form.groups) &&
@@ -155,19 +153,6 @@ Result<void> take_posts(const KernelCall& call, SplitConvPlan& plan) {
   return {};
 }
 
-/// The distance of neighbouring pixels, if all pixels of all images follow each other.
-Result<int> pixel_pitch(const OperandDesc& image) {
-  const std::vector<std::int64_t> strides = own_strides(image);
-  std::int64_t expected = strides.back();
-  for (int axis = image.shape.rank(); axis-- > 0;) {
-    if (axis == 1) continue;
-    if (image.shape[axis] > 1 && strides[static_cast<std::size_t>(axis)] != expected)
-      return refuse("pixels do not follow each other");
-    expected *= image.shape[axis];
-  }
-  return static_cast<int>(strides.back());
-}
-
 bool is_affine(const KernelCall& call) { return call.node.op == "AffineConv"; }
 
 Result<void> set_window(const KernelCall& call, SplitConvArgs& a) {
@@ -180,8 +165,8 @@ Result<void> set_window(const KernelCall& call, SplitConvArgs& a) {
   if (x.shape[0] * window->x_n > kMost || y.shape.num_elements() > kMost ||
       w.num_elements() > kMost)
     return refuse("more than 2^30 elements");
-  const Result<int> pitch = pixel_pitch(y);
-  if (!pitch) return Refusal{pitch.reason()};
+  const auto pitch = position_pitch(y, /*across_images=*/true);
+  if (!pitch) return refuse("pixels do not follow each other");
   a.pixels = window->batch * window->out_h * window->out_w;
   a.filters = static_cast<int>(w[0]);
   a.channels = static_cast<int>(x.shape[1]);
@@ -201,7 +186,7 @@ Result<void> set_window(const KernelCall& call, SplitConvArgs& a) {
   a.x_n = static_cast<int>(window->x_n);
   a.x_h = static_cast<int>(window->x_h);
   a.x_w = static_cast<int>(window->x_w);
-  a.y_w = *pitch;
+  a.y_w = static_cast<int>(*pitch);
   return {};
 }
 
@@ -227,10 +212,10 @@ Result<SplitConvPlan> plan_split_conv(const KernelCall& call, const Context& con
   if (const auto posts = take_posts(call, plan); !posts) return Refusal{posts.reason()};
   if (plan.operand != kNone) {
     const OperandDesc& operand = call.inputs[static_cast<std::size_t>(plan.operand)];
-    const Result<int> pitch = pixel_pitch(operand);
+    const auto pitch = position_pitch(operand, /*across_images=*/true);
     if (!pitch || !has_channel_vectors(operand, 4))
       return refuse("an operand's pixels do not follow each other");
-    plan.args.operand_w = *pitch;
+    plan.args.operand_w = static_cast<int>(*pitch);
   }
   const SplitConvArgs& a = plan.args;
   const double flop = 2.0 * a.pixels * a.filters * a.chunks * kChunk;

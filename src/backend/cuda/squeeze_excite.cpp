@@ -35,23 +35,8 @@ std::size_t shared_bytes(const SqueezeExciteArgs& a, int cluster) {
   return static_cast<std::size_t>((a.lanes + 1) * a.channels + hidden) * sizeof(float);
 }
 
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 void set_cluster(SqueezeExciteArgs& a, int cluster) {
   a.hidden_share = ceil_div(ceil_div(a.hidden, cluster), 4) * 4;
-}
-
-/// The distance of neighbouring positions, if all of an image follow each other.
-std::optional<std::int64_t> position_pitch(const OperandDesc& image) {
-  const std::vector<std::int64_t> strides = own_strides(image);
-  const std::int64_t pitch = strides.back();
-  std::int64_t expected = pitch;
-  for (int axis = image.shape.rank(); --axis >= 2;) {
-    if (image.shape[axis] > 1 && strides[static_cast<std::size_t>(axis)] != expected)
-      return std::nullopt;
-    expected *= image.shape[axis];
-  }
-  return pitch;
 }
 
 Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
@@ -71,7 +56,7 @@ Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
   if (!hidden_activation) return refuse("an unknown activation");
   const auto vector = static_cast<int>(16 / size_of(x.dtype));
   if (!has_channel_vectors(x, vector)) return refuse("channels do not come in vectors");
-  const std::optional<std::int64_t> pitch = position_pitch(x);
+  const std::optional<std::int64_t> pitch = position_pitch(x, /*across_images=*/false);
   if (!pitch) return refuse("positions do not follow each other");
   if (own_strides(y)[1] != 1) return refuse("results are no neighbours");
   if (w1.num_elements() > kMaxWeights) return refuse("weights of {} elements", w1.num_elements());

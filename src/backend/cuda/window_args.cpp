@@ -95,6 +95,19 @@ Result<FusedActivation> fused_activation(const KernelCall& call) {
   return fused;
 }
 
+std::optional<std::int64_t> position_pitch(const OperandDesc& image, bool across_images) {
+  const std::vector<std::int64_t> strides = own_strides(image);
+  const std::int64_t pitch = strides.back();
+  std::int64_t expected = pitch;
+  for (int axis = image.shape.rank(); axis-- > (across_images ? 0 : 2);) {
+    if (axis == 1) continue;
+    if (image.shape[axis] > 1 && strides[static_cast<std::size_t>(axis)] != expected)
+      return std::nullopt;
+    expected *= image.shape[axis];
+  }
+  return pitch;
+}
+
 unsigned blocks_for(std::int64_t work, int threads) {
   constexpr std::int64_t kMax = 1 << 20;
   return static_cast<unsigned>(std::clamp<std::int64_t>((work + threads - 1) / threads, 1, kMax));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "backend/cuda/kernels/pool.h"
 #include "base/result.h"
 #include "device/kernel.h"
@@ -30,6 +32,12 @@ struct FusedActivation {
   float beta = 0;
 };
 Result<FusedActivation> fused_activation(const KernelCall& call);
+
+/// The distance of neighbouring positions of an image, if they follow each other row by row, and,
+/// if `across_images`, those of the next image follow the last's.
+std::optional<std::int64_t> position_pitch(const OperandDesc& image, bool across_images);
+
+inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /// Enough blocks of `threads` for `work` threads.
 unsigned blocks_for(std::int64_t work, int threads);
