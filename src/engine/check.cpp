@@ -10,6 +10,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "engine/inputs.h"
 
 namespace gacer {
 namespace {
@@ -143,15 +144,22 @@ CheckResult compare_tensors(const Tensor& actual, const Tensor& expected, double
   return result;
 }
 
+Tolerances make_tolerances(const std::vector<std::unique_ptr<PlacedTenant>>& tenants) {
+  Tolerances tolerances;
+  for (const auto& tenant : tenants)
+    tolerances.emplace_back(tenant->graph().outputs.size(), tolerance(tenant->precision));
+  return tolerances;
+}
+
 CheckResult compare_outputs(const std::vector<std::unique_ptr<PlacedTenant>>& tenants,
-                            const RoundOutputs& actual, const RoundOutputs& expected) {
+                            const RoundOutputs& actual, const RoundOutputs& expected,
+                            const Tolerances& tolerances) {
   CheckResult total;
   total.outputs_match = true;
   for (std::size_t t = 0; t < tenants.size(); ++t) {
     const Graph& graph = tenants[t]->graph();
     for (std::size_t k = 0; k < graph.outputs.size(); ++k) {
-      const CheckResult one =
-          compare_tensors(actual[t][k], expected[t][k], tolerance(tenants[t]->precision));
+      const CheckResult one = compare_tensors(actual[t][k], expected[t][k], tolerances[t][k]);
       if (total.worst.empty() || (total.outputs_match && !one.outputs_match) ||
           one.max_rel_error > total.max_rel_error)
         total.worst = fmt::format("tenant '{}', output '{}', {}", tenants[t]->info.name,
@@ -162,6 +170,10 @@ CheckResult compare_outputs(const std::vector<std::unique_ptr<PlacedTenant>>& te
   }
   return total;
 }
+
+Checker::Checker(Device& device, const std::vector<std::unique_ptr<PlacedTenant>>& tenants,
+                 std::uint64_t seed)
+    : device_(device), tenants_(tenants), seed_(seed), tolerances_(make_tolerances(tenants)) {}
 
 void Checker::poison(std::span<const std::shared_ptr<Buffer>> workspaces) {
   for (const auto& tenant : tenants_)
@@ -176,7 +188,14 @@ CheckResult Checker::check_round(const Round& round,
   poison(workspaces);
   upload_inputs(device_, tenants_, round.inputs);
   run();
-  return compare_outputs(tenants_, download_outputs(device_, tenants_), round.outputs);
+  return compare_outputs(tenants_, download_outputs(device_, tenants_), round.outputs, tolerances_);
+}
+
+RoundOutputs Checker::run_poisoned(CompiledPlan& plan, const RoundInputs& inputs) {
+  poison(plan.workspaces());
+  upload_inputs(device_, tenants_, inputs);
+  plan.run();
+  return download_outputs(device_, tenants_);
 }
 
 void Checker::set_reference(CompiledPlan& baseline, int num_rounds) {
@@ -185,10 +204,7 @@ void Checker::set_reference(CompiledPlan& baseline, int num_rounds) {
   for (int i = 0; i < num_rounds; ++i) {
     Round round;
     round.inputs = make_random_inputs(tenants_, seed_ * 1009 + static_cast<std::uint64_t>(i) + 1);
-    poison(baseline.workspaces());
-    upload_inputs(device_, tenants_, round.inputs);
-    baseline.run();
-    round.outputs = download_outputs(device_, tenants_);
+    round.outputs = run_poisoned(baseline, round.inputs);
     for (std::size_t t = 0; t < tenants_.size(); ++t)
       for (std::size_t k = 0; k < round.outputs[t].size(); ++k)
         require(!is_unwritten(round.outputs[t][k]),
@@ -198,6 +214,46 @@ void Checker::set_reference(CompiledPlan& baseline, int num_rounds) {
     rounds.push_back(std::move(round));
   }
   rounds_ = std::move(rounds);
+}
+
+std::vector<std::string> Checker::measure_conditioning(CompiledPlan& baseline) {
+  require(has_reference(), "measure_conditioning() before set_reference()");
+  constexpr double kMargin = 2;
+  has_conditioning_ = true;
+  Tolerances changes;  // without the margin
+  for (const auto& tenant : tenants_) changes.emplace_back(tenant->graph().outputs.size(), 0.0);
+  std::uint64_t seed = seed_;
+  for (const Round& round : rounds_) {
+    RoundInputs inputs;
+    for (std::size_t t = 0; t < tenants_.size(); ++t) {
+      inputs.emplace_back();
+      for (const Tensor& input : round.inputs[t])
+        inputs.back().push_back(nudge(input, tenants_[t]->precision, ++seed));
+    }
+    const RoundOutputs outputs = run_poisoned(baseline, inputs);
+    for (std::size_t t = 0; t < outputs.size(); ++t)
+      for (std::size_t k = 0; k < outputs[t].size(); ++k)
+        changes[t][k] = std::max(
+            changes[t][k],
+            compare_tensors(outputs[t][k], round.outputs[t][k], tolerances_[t][k]).max_rel_error);
+  }
+  std::vector<std::string> sentences;
+  for (std::size_t t = 0; t < tenants_.size(); ++t) {
+    const PlacedTenant& tenant = *tenants_[t];
+    for (std::size_t k = 0; k < changes[t].size(); ++k) {
+      const double most = kMaxWidening * tolerance(tenant.precision);
+      const double wide = std::min(kMargin * changes[t][k], most);
+      if (wide <= tolerances_[t][k]) continue;
+      tolerances_[t][k] = wide;
+      sentences.push_back(fmt::format(
+          "output '{}' of tenant '{}' changes by {:.1e} of its scale when its inputs are rounded "
+          "to "
+          "{} differently: plans whose outputs differ by no more than {:.1e} count as equal",
+          tenant.graph().value(tenant.graph().outputs[k]).name, tenant.info.name, changes[t][k],
+          to_string(tenant.precision), wide));
+    }
+  }
+  return sentences;
 }
 
 CheckResult Checker::check(CompiledPlan& compiled) {

@@ -388,8 +388,7 @@ Plan EngineCore::search_guarded(const PolicyLimits& limits) {
   const GuardResult result =
       settle(contenders[best], contenders.back(), times[best], times.back(), kSettleTime);
   bool is_right = true;
-  if (result.regulated_won && can_check())
-    is_right = checker().check(*compiled.back()).outputs_match;
+  if (result.regulated_won && can_check()) is_right = check(*compiled.back()).outputs_match;
   Plan plan = result.regulated_won && is_right ? regulated : simple[best];
   plan.notes["guard"] = result.to_string();
   if (!is_right) plan.notes["guard"] += "; the regulated plan's outputs did not match";
@@ -418,6 +417,17 @@ Checker& EngineCore::checker() {
     checker_.emplace(std::move(checker));
   }
   return *checker_;
+}
+
+CheckResult EngineCore::check(CompiledPlan& compiled) {
+  const CheckResult result = checker().check(compiled);
+  if (result.outputs_match || checker().has_conditioning()) return result;
+  {
+    const auto baseline = compile(make_baseline());
+    for (const std::string& sentence : checker().measure_conditioning(*baseline)) warn(sentence);
+  }
+  compiler_.trim();
+  return checker().check(compiled);
 }
 
 std::optional<double> EngineCore::predict(const Plan& plan) {

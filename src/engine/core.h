@@ -53,6 +53,8 @@ class EngineCore {
   std::unique_ptr<CompiledPlan> compile(const Plan& plan);
   /// A checker that has its reference outputs.
   Checker& checker();
+  /// Whether a plan computes what the baseline computes, up to what rounding does to the models.
+  CheckResult check(CompiledPlan& compiled);
   bool can_check() const { return device_->info().kind != "sim"; }
   std::optional<double> predict(const Plan& plan);
 

@@ -57,6 +57,20 @@ T draw(Random& random, const InputRange& range) {
   }
 }
 
+/// From 1 to the next larger number.
+double unit_of(Precision precision) {
+  switch (precision) {
+    case Precision::kF32:
+      return 0x1p-23;
+    case Precision::kTF32:
+    case Precision::kF16:
+      return 0x1p-10;
+    case Precision::kBF16:
+      return 0x1p-7;
+  }
+  fail(ErrorKind::kInternal, "bad precision {}", static_cast<int>(precision));
+}
+
 /// Operators whose output holds the numbers of an input, moved or cast.
 bool keeps_numbers(const Node& node) {
   static constexpr std::array<std::string_view, 13> kOps{
@@ -114,6 +128,26 @@ Tensor make_random_tensor(DType dtype, const Shape& shape, const InputRange& ran
     });
   });
   return tensor;
+}
+
+Tensor nudge(const Tensor& tensor, Precision precision, std::uint64_t seed) {
+  if (!is_float(tensor.dtype())) return tensor;
+  Tensor nudged(tensor.dtype(), tensor.shape());
+  const double unit = unit_of(precision);
+  dispatch_dtype(tensor.dtype(), [&](auto tag) {
+    using T = decltype(tag);
+    if constexpr (!std::is_integral_v<T>) {
+      const auto from = tensor.data<T>();
+      const auto to = nudged.mutable_data<T>();
+      Random random(seed);
+      for (std::size_t i = 0; i < from.size(); ++i) {
+        const double sign = random.integer(0, 1) != 0 ? 1 : -1;
+        to[i] = T(static_cast<float>(static_cast<double>(static_cast<float>(from[i])) *
+                                     (1 + sign * unit)));
+      }
+    }
+  });
+  return nudged;
 }
 
 Tensor make_random_input(const Graph& graph, ValueId input, std::uint64_t seed) {

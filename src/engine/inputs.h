@@ -4,6 +4,7 @@
 
 #include <gacer/tensor.h>
 
+#include "base/precision.h"
 #include "graph/graph.h"
 
 namespace gacer {
@@ -22,6 +23,10 @@ InputRange find_input_range(const Graph& graph, ValueId input);
 /// Seeded numbers of any type. Equal arguments give equal tensors in every process.
 Tensor make_random_tensor(DType dtype, const Shape& shape, const InputRange& range,
                           std::uint64_t seed);
+
+/// Each number of a float tensor one unit of a precision's significand larger or smaller, at
+/// random: what rounds as well to that precision. Tensors of other types stay as they are.
+Tensor nudge(const Tensor& tensor, Precision precision, std::uint64_t seed);
 
 /// The random value of a graph input for one seed; differs between the inputs of a graph.
 Tensor make_random_input(const Graph& graph, ValueId input, std::uint64_t seed);

@@ -138,7 +138,7 @@ void check_entries(EngineCore& core, std::vector<Entry>& entries) {
   for (Entry& entry : entries) {
     core.report("check", done++, static_cast<std::int64_t>(entries.size()), entry.result.policy);
     core.check_cancelled("checking");
-    const CheckResult checked = core.checker().check(*entry.compiled);
+    const CheckResult checked = core.check(*entry.compiled);
     entry.result.is_checked = true;
     entry.result.outputs_match = checked.outputs_match;
     entry.result.max_rel_error = checked.max_rel_error;

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <limits>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/core.h"
 #include "tests/engine/support.h"
+#include "zoo/net_builder.h"
 
 namespace gacer {
 namespace {
@@ -123,6 +125,48 @@ TEST(Check, AdversarialOrdersRespectEveryEdge) {
       for (const int before : compiled->steps()[after].waits_for)
         EXPECT_LT(place(before), place(static_cast<int>(after)));
   }
+}
+
+/// sin(2^doublings * x): the more doublings, the more a rounding of x changes.
+Graph make_steep_net(int doublings) {
+  NetBuilder net("steep", 2, 1);
+  ValueId value = net.input("x", DType::kF32, Shape{64});
+  for (int i = 0; i < doublings; ++i) value = net.add("twice" + std::to_string(i), value, value);
+  return net.finish({{"y", net.op("Sin", "sin", {value})}});
+}
+
+/// What measure_conditioning() says of that net.
+std::vector<std::string> conditioning(int doublings) {
+  EngineCore core(testing::plain_options());
+  core.add_graph(testing::named_spec("steep", 2), make_steep_net(doublings));
+  const auto compiled = core.compile(core.baseline());
+  EXPECT_FALSE(core.checker().has_conditioning());
+  std::vector<std::string> sentences = core.checker().measure_conditioning(*compiled);
+  EXPECT_TRUE(core.checker().has_conditioning());
+  EXPECT_TRUE(core.checker().check(*compiled).outputs_match);
+  return sentences;
+}
+
+TEST(Check, SteepModelsMayDifferMore) {
+  EXPECT_TRUE(conditioning(0).empty());
+  EXPECT_TRUE(conditioning(6).empty());
+  const auto steep = conditioning(12);
+  ASSERT_EQ(steep.size(), 1U);
+  EXPECT_THAT(steep[0], ::testing::HasSubstr("output 'y' of tenant 'steep' changes by"));
+  // However steep, there is an end.
+  const auto chaotic = conditioning(40);
+  ASSERT_EQ(chaotic.size(), 1U);
+  EXPECT_THAT(chaotic[0], ::testing::HasSubstr("no more than 8.0e-04 count as equal"));
+}
+
+TEST(Check, WrongPlansAreWrongWhateverTheConditioning) {
+  EngineCore core(testing::plain_options());
+  core.add_graph(testing::named_spec("steep", 2), make_steep_net(12));
+  const auto compiled = core.compile(core.baseline());
+  core.checker().measure_conditioning(*compiled);
+  std::vector<ProgramStep> steps = compiled->steps();
+  steps.pop_back();
+  EXPECT_FALSE(core.checker().check_steps(steps, compiled->workspaces()).outputs_match);
 }
 
 Tensor floats(std::initializer_list<float> values) {

@@ -94,8 +94,9 @@ TEST(Compile, ASavedPlanReplaysInANewEngineWithoutAProfile) {
   }
   upload_inputs(second->device(), second->tenants(), inputs);
   replayed->run();
-  const CheckResult result = compare_outputs(
-      second->tenants(), download_outputs(second->device(), second->tenants()), expected);
+  const CheckResult result =
+      compare_outputs(second->tenants(), download_outputs(second->device(), second->tenants()),
+                      expected, make_tolerances(second->tenants()));
   EXPECT_TRUE(result.outputs_match);
   EXPECT_EQ(result.max_rel_error, 0) << "the same launches give the same bits";
 }

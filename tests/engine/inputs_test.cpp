@@ -81,5 +81,21 @@ TEST(RandomInputs, SmallIntegersDoNotOverflow) {
   for (const std::int8_t x : tensor.data<std::int8_t>()) EXPECT_GE(x, 0);
 }
 
+TEST(Nudge, ChangesFloatsByOneUnit) {
+  const Tensor x = Tensor::from<float>(Shape{4}, {1, -8, 0, 0.25F});
+  for (const auto& [precision, unit] :
+       {std::pair(Precision::kF32, 0x1p-23), std::pair(Precision::kTF32, 0x1p-10),
+        std::pair(Precision::kF16, 0x1p-10), std::pair(Precision::kBF16, 0x1p-7)}) {
+    const Tensor y = nudge(x, precision, 3);
+    for (std::size_t i = 0; i < 4; ++i) {
+      const double size = std::abs(static_cast<double>(x.data<float>()[i]));
+      EXPECT_DOUBLE_EQ(std::abs(static_cast<double>(y.data<float>()[i]) - x.data<float>()[i]),
+                       size * unit);
+    }
+  }
+  const Tensor ids = Tensor::from<std::int64_t>(Shape{2}, {7, 9});
+  EXPECT_EQ(nudge(ids, Precision::kF16, 3).data<std::int64_t>()[1], 9);
+}
+
 }  // namespace
 }  // namespace gacer

@@ -3,6 +3,7 @@
 #include "engine/core.h"
 #include "ops/op_def.h"
 #include "tests/engine/support.h"
+#include "zoo/net_builder.h"
 
 namespace gacer {
 namespace {
@@ -38,6 +39,29 @@ TEST(OneDnnPlans, AnyLegalPlanComputesWhatTheBaselineDoes) {
       EXPECT_TRUE(result.outputs_match) << result.worst << ", seed " << seed;
     }
   }
+}
+
+TEST(OneDnnPlans, SteepModelsMatchOnceTheirConditioningIsKnown) {
+  std::vector<std::string> warnings;
+  EngineOptions options = testing::plain_options("");
+  options.on_warning = [&](const std::string& text) { warnings.push_back(text); };
+  EngineCore core(options);
+  NetBuilder net("steep", 3, 5);
+  ValueId value =
+      net.conv("conv", net.input("x", DType::kF32, Shape{32, 9, 9}), 32, {3, 1, 1, 1}, true);
+  for (int i = 0; i < 8; ++i) value = net.add("twice" + std::to_string(i), value, value);
+  core.add_graph(testing::named_spec("steep", 3),
+                 net.finish({{"y", net.op("Sin", "sin", {value})}}));
+  std::mt19937 random(3);
+  int num_far = 0;
+  for (int trial = 0; trial < 8; ++trial) {
+    const auto compiled = core.compile(testing::make_random_plan(core, random));
+    const CheckResult result = core.check(*compiled);
+    EXPECT_TRUE(result.outputs_match) << result.worst;
+    if (result.max_rel_error > tolerance(Precision::kF32)) ++num_far;
+  }
+  // Which algorithms there are, and so whether plans differ by that much, is the machine's affair.
+  EXPECT_EQ(warnings.empty(), num_far == 0);
 }
 
 }  // namespace
