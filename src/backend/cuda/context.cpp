@@ -46,6 +46,8 @@ Context::Context(int ordinal) {
   num_sms_ = attribute(device_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   compute_capability_ = 10 * attribute(device_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
                         attribute(device_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  max_shared_bytes_ = static_cast<std::size_t>(
+      attribute(device_, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN));
   GACER_CU(cuCtxGetStreamPriorityRange(&least_priority_, &greatest_priority_));
 
   CUdevResource all = {};

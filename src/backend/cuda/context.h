@@ -35,6 +35,8 @@ class Context {
   int compute_capability() const { return compute_capability_; }  ///< 90 for 9.0
   /// Whether own kernels may be launched with clusters: their code for them is Hopper's alone.
   bool has_clusters() const { return compute_capability_ == 90; }
+  /// Most shared memory that a block may ask for.
+  std::size_t max_shared_bytes() const { return max_shared_bytes_; }
 
   /// The context of a budget; the primary one for "all" or for every group.
   CUcontext budget_context(const Budget& budget);
@@ -64,6 +66,7 @@ class Context {
   int num_sms_ = 0;
   int sms_per_group_ = 0;
   int compute_capability_ = 0;
+  std::size_t max_shared_bytes_ = 0;
   int least_priority_ = 0;
   int greatest_priority_ = 0;
   std::vector<CUdevResource> groups_;

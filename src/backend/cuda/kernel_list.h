@@ -23,6 +23,10 @@ std::unique_ptr<KernelImpl> make_conv_transpose(const Services& services);
 std::unique_ptr<KernelImpl> make_pool(const Services& services);
 std::unique_ptr<KernelImpl> make_resize(const Services& services);
 std::unique_ptr<KernelImpl> make_squeeze_excite(const Services& services);
+/// The same in three launches, by kernels for pools and for convolutions, the best first; they live
+/// as long as the result.
+std::unique_ptr<KernelImpl> make_squeeze_excite_parts(std::vector<const KernelImpl*> pools,
+                                                      std::vector<const KernelImpl*> convolutions);
 std::unique_ptr<KernelImpl> make_lrn(const Services& services);
 std::unique_ptr<KernelImpl> make_rows(const Services& services);
 std::unique_ptr<KernelImpl> make_elementwise(const Services& services);

@@ -14,6 +14,8 @@
 namespace gacer::cuda {
 namespace {
 
+constexpr std::string_view kKey = "own/rows";
+
 /// The numbers of ReduceCode in kernels/rows.cu.
 enum class Reduce { kMean, kSum, kMax, kMin };
 
@@ -252,11 +254,12 @@ class Rows final : public KernelImpl {
     return {};
   }
   std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
-    return {"own/rows"};
+    return {std::string(kKey)};
   }
+  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
     const Result<RowsPlan> result = plan(call);
-    if (key != "own/rows" || !result)
+    if (key != kKey || !result)
       fail(ErrorKind::kUnsupported, "'{}' cannot run here: {}", key,
            result ? "unknown variant" : result.reason());
     return std::make_unique<RowsKernel>(services_, call, *result);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::string_view kFamily = "own/squeeze_excite/c";
 constexpr std::array kClusters = {kSqueezeExciteMaxCluster, 4, 2, 1};
-constexpr std::size_t kMaxShared = 48 << 10;
+constexpr std::size_t kMaxSums = 48 << 10;
 /// Beyond this, products of the whole batch read their weights less often.
 constexpr std::int64_t kMaxWeights = 1 << 21;
 
@@ -30,13 +30,29 @@ struct SqueezeExcitePlan {
   std::string suffix;
 };
 
-std::size_t shared_bytes(const SqueezeExciteArgs& a, int cluster) {
+/// Shared memory of a block without copies of weights.
+std::size_t sum_bytes(const SqueezeExciteArgs& a, int cluster) {
   const int hidden = std::max(cluster * a.hidden_share, a.hidden_pitch);
-  return static_cast<std::size_t>((a.lanes + 1) * a.channels + hidden) * sizeof(float);
+  return static_cast<std::size_t>((a.lanes + 1) * a.channels + hidden + a.hidden_share +
+                                  a.output_share) *
+         sizeof(float);
 }
 
-void set_cluster(SqueezeExciteArgs& a, int cluster) {
+/// A block's rows of both matrices.
+std::size_t weight_bytes(const SqueezeExciteArgs& a, std::size_t element) {
+  return static_cast<std::size_t>(a.hidden_share * a.channels + a.output_share * a.hidden_pitch) *
+         element;
+}
+
+/// What depends on how many blocks share an image.
+void set_cluster(SqueezeExciteArgs& a, int cluster, int vector, std::size_t most_shared) {
   a.hidden_share = ceil_div(ceil_div(a.hidden, cluster), 4) * 4;
+  a.output_share = ceil_div(ceil_div(a.outputs, cluster), 4) * 4;
+  const int own_positions = ceil_div(a.positions, cluster);
+  a.lanes = std::max(1, std::min(kSqueezeExciteThreads / (a.channels / vector),
+                                 ceil_div(own_positions, kSqueezeExciteAhead)));
+  const auto element = static_cast<std::size_t>(16 / vector);
+  a.is_copied_ahead = sum_bytes(a, cluster) + weight_bytes(a, element) <= most_shared;
 }
 
 Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
@@ -71,7 +87,6 @@ Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
   a.hidden = static_cast<int>(w1[0]);
   a.outputs = static_cast<int>(y.shape[1]);
   a.hidden_pitch = ceil_div(a.hidden, vector) * vector;
-  a.lanes = std::max(1, kSqueezeExciteThreads / (a.channels / vector));
   a.x_n = own_strides(x)[0];
   a.x_p = *pitch;
   a.y_n = own_strides(y)[0];
@@ -81,8 +96,8 @@ Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
   a.activation = activation->code;
   a.alpha = activation->alpha;
   a.beta = activation->beta;
-  set_cluster(a, 1);
-  if (shared_bytes(a, 1) + 4 * 4 * kSqueezeExciteMaxCluster > kMaxShared)
+  set_cluster(a, 1, vector, 0);
+  if (sum_bytes(a, 1) + 4 * sizeof(float) * kSqueezeExciteMaxCluster > kMaxSums)
     return refuse("{} channels are too many for a block", a.channels);
   return plan;
 }
@@ -105,9 +120,15 @@ class SqueezeExciteKernel final : public Kernel {
       : plan_(std::move(plan)),
         cluster_(cluster),
         kernel_(services.kernel("squeeze_excite", "squeeze_excite_" + plan_.suffix)) {
-    set_cluster(plan_.args, cluster);
-    const SqueezeExciteArgs& a = plan_.args;
     const DType dtype = call.inputs[kImage].dtype;
+    const std::size_t most_shared = services.context().max_shared_bytes();
+    set_cluster(plan_.args, cluster, static_cast<int>(16 / size_of(dtype)), most_shared);
+    const SqueezeExciteArgs& a = plan_.args;
+    shared_bytes_ = sum_bytes(a, cluster);
+    if (a.is_copied_ahead) {
+      shared_bytes_ += weight_bytes(a, size_of(dtype));
+      allow_shared_bytes(services.context(), kernel_, most_shared);
+    }
     const auto upload_rows = [&](int input, int columns, int pitch) {
       return services.upload_packed(
           *call.constant(input), fmt::format("rows {} {}", pitch, plan_.suffix),
@@ -134,15 +155,15 @@ class SqueezeExciteKernel final : public Kernel {
       return buffer ? buffer->data() : nullptr;
     };
     launch(stream, kernel_, {static_cast<unsigned>(plan_.images), 1, blocks, blocks},
-           {kSqueezeExciteThreads}, static_cast<unsigned>(shared_bytes(plan_.args, cluster_)),
-           bindings.outputs[0], x, data(weight1_), data(bias1_), data(weight2_), data(bias2_),
-           plan_.args);
+           {kSqueezeExciteThreads}, static_cast<unsigned>(shared_bytes_), bindings.outputs[0], x,
+           data(weight1_), data(bias1_), data(weight2_), data(bias2_), plan_.args);
   }
 
  private:
   SqueezeExcitePlan plan_;
   int cluster_;
   CUkernel kernel_;
+  std::size_t shared_bytes_ = 0;
   std::shared_ptr<CudaBuffer> weight1_;
   std::shared_ptr<CudaBuffer> bias1_;
   std::shared_ptr<CudaBuffer> weight2_;

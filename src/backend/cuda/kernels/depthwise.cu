@@ -16,12 +16,14 @@ __device__ Pack<float, V> load_floats(const float* from) {
   return {};
 }
 
-/// Adds the window's products. Windows that leave the image need kIsInside to be false.
+/// Adds the window's products. Windows that leave the image need kIsInside to be false: what lies
+/// outside is not read and counts as zero, without branches inside a row, so that its reads are
+/// under way at once (those of the window, where that takes not too much code).
 template <bool kIsInside, typename T, int V, int kTile, int K, int S>
 __device__ void add_window(float (&acc)[kTile][V], const T* image, const float* weight, int h0,
                            int w0, const WindowArgs& a) {
   constexpr int kSpan = (kTile - 1) * S + K;
-  constexpr int kUnroll = kIsInside && K * V <= 24 ? K : 1;
+  constexpr int kUnroll = (kIsInside || K == 3) && K * V <= 24 ? K : 1;
 #pragma unroll kUnroll
   for (int kh = 0; kh < K; ++kh) {
     const int h = h0 + kh;
@@ -32,8 +34,11 @@ __device__ void add_window(float (&acc)[kTile][V], const T* image, const float* 
     for (int kw = 0; kw < K; ++kw) w[kw] = load_floats<V>(weight + (kh * K + kw) * a.channels);
 #pragma unroll
     for (int s = 0; s < kSpan; ++s) {
-      if (!kIsInside && (w0 + s < 0 || w0 + s >= a.in_w)) continue;
-      const Pack<T, V> pack = *reinterpret_cast<const Pack<T, V>*>(row + s * a.x_w);
+      Pack<T, V> pack;
+#pragma unroll
+      for (int v = 0; v < V; ++v) pack.at[v] = from_float<T>(0.0f);
+      if (kIsInside || (w0 + s >= 0 && w0 + s < a.in_w))
+        pack = *reinterpret_cast<const Pack<T, V>*>(row + s * a.x_w);
 #pragma unroll
       for (int t = 0; t < kTile; ++t) {
         const int kw = s - t * S;

@@ -13,6 +13,7 @@
 
 using gacer::cuda::kAddOperand;
 using gacer::cuda::kNoOperand;
+using gacer::cuda::kSplitConvMaxCluster;
 using gacer::cuda::split_conv_max_warps;
 using gacer::cuda::SplitConvArgs;
 
@@ -176,9 +177,7 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
     if (pixel0 + pixel >= a.pixels || filter >= a.filters) continue;
     float4 sum;
     if (ranks > 1) {
-      const float4* const part = shared + (pixel * kPitch + run) / 4;
-      sum = load_from_rank(part, 0);
-      for (int from = 1; from < ranks; ++from) add_to(sum, load_from_rank(part, from));
+      sum = sum_of_ranks<kSplitConvMaxCluster>(shared + (pixel * kPitch + run) / 4, ranks);
     } else {
       sum = sum_of_warps(i);
     }
