@@ -3,6 +3,7 @@
 #include "engine/core.h"
 #include "ops/op_def.h"
 #include "tests/engine/support.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {
@@ -104,12 +105,7 @@ TEST(Compile, ASavedPlanReplaysInANewEngineWithoutAProfile) {
 TEST(Compile, APlanOfOtherTenantsOrUnknownVariantsIsRefused) {
   const auto core = make_core(2, 7, 2);
   const auto other = make_core(2, 8, 2);
-  try {
-    core->compile(other->baseline());
-    FAIL() << "accepted a foreign plan";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kPlan);
-  }
+  testing::expect_error(ErrorKind::kPlan, "", [&] { core->compile(other->baseline()); });
   Plan plan = core->baseline();
   plan.lanes[1].steps[2].variant = "plain/threads=77";
   try {

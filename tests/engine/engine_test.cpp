@@ -9,6 +9,7 @@
 #include "onnx/writer.h"
 #include "profile/profile_db.h"
 #include "tests/engine/support.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {

@@ -14,6 +14,7 @@
 #include "engine/profiler.h"
 #include "profile/profile_db.h"
 #include "tests/engine/support.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {

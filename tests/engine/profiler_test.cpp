@@ -7,6 +7,7 @@
 #include "engine/core.h"
 #include "engine/profile_bench.h"
 #include "tests/engine/support.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {
@@ -67,12 +68,7 @@ TEST_F(ProfilerTest, CancellingStopsBetweenVariants) {
   const std::atomic<bool> is_cancelled{true};
   profiler.is_cancelled = &is_cancelled;
   const auto tasks = find_missing_rows(core.problem(), {});
-  try {
-    profiler.measure(tasks.front());
-    FAIL() << "went on";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInterrupted);
-  }
+  testing::expect_error(ErrorKind::kInterrupted, "", [&] { profiler.measure(tasks.front()); });
 }
 
 /// Writes half of what it should.

@@ -59,16 +59,6 @@ TempDir::TempDir() {
 
 TempDir::~TempDir() { std::filesystem::remove_all(path); }
 
-void expect_error(ErrorKind kind, const std::string& part, const std::function<void()>& body) {
-  try {
-    body();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_THAT(std::string(error.what()), ::testing::HasSubstr(part));
-  }
-}
-
 EngineOptions plain_options(const std::string& device_options) {
   EngineOptions options;
   options.device = "cpu";

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <random>
 #include <string>
 
@@ -27,9 +26,6 @@ struct TempDir {
   TempDir& operator=(const TempDir&) = delete;
   std::filesystem::path path;
 };
-
-/// Expects an Error of this kind whose text holds `part`.
-void expect_error(ErrorKind kind, const std::string& part, const std::function<void()>& body);
 
 /// A spec that names a graph in memory.
 TenantSpec named_spec(const std::string& name, std::int64_t batch = 1);

@@ -7,6 +7,7 @@
 
 #include "graph/graph.h"
 #include "tests/graph/graph_maker.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {
@@ -18,13 +19,7 @@ void expect_rejected(const std::string& words, const std::function<void(SmallNet
   SmallNet net;
   verify_graph(net.graph);
   damage(net);
-  try {
-    verify_graph(net.graph);
-    FAIL() << "accepted: " << words;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kInternal);
-    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
-  }
+  testing::expect_error(ErrorKind::kInternal, words, [&] { verify_graph(net.graph); });
 }
 
 TEST(VerifyGraph, RejectsAReadBeforeTheProducer) {

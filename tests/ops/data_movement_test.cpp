@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "tests/ops/op_runner.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer::testing {
 namespace {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "tests/ops/op_runner.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {

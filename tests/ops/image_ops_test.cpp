@@ -5,6 +5,7 @@
 
 #include "ops/windows.h"
 #include "tests/ops/op_runner.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {

@@ -232,18 +232,6 @@ inline void expect_refused(const std::string& op, std::vector<Operand> operands,
   EXPECT_NE(splittable.reason().find(words), std::string::npos) << splittable.reason();
 }
 
-/// Throws an Error of `kind` whose text contains `words`.
-template <typename Body>
-void expect_error(ErrorKind kind, const std::string& words, Body&& body) {
-  try {
-    body();
-    ADD_FAILURE() << "no error; expected: " << words;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_NE(std::string(error.what()).find(words), std::string::npos) << error.what();
-  }
-}
-
 inline Attributes attrs(std::initializer_list<std::pair<const char*, Attribute>> entries) {
   Attributes attributes;
   for (const auto& [name, value] : entries) attributes.set(name, value);

@@ -4,6 +4,7 @@
 
 #include "base/vector_math.h"
 #include "tests/ops/op_runner.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer::testing {
 namespace {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "tests/ops/op_runner.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer::testing {
 namespace {

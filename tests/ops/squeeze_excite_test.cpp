@@ -2,6 +2,7 @@
 
 #include "tests/ops/op_runner.h"
 #include "tests/support/compare.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/synthetic.h"
 
 namespace gacer {
@@ -27,13 +28,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 }
 
 void expect_rejected(const std::string& json, const std::string& part_of_message) {
-  try {
-    parse_plan(json);
-    FAIL() << "accepted, expected: " << part_of_message;
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kPlan);
-    EXPECT_NE(e.message().find(part_of_message), std::string::npos) << e.message();
-  }
+  testing::expect_error(ErrorKind::kPlan, part_of_message, [&] { parse_plan(json); });
 }
 
 TEST(PlanJson, RoundTripsRandomPlans) {
@@ -94,25 +89,14 @@ TEST(PlanJson, FilesRoundTripAndMissingOnesAreNamed) {
   EXPECT_EQ(load_plan(path), plan);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder), {}), 1);
   std::filesystem::remove_all(folder);
-  try {
-    load_plan(path);
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kIo);
-    EXPECT_NE(std::string(e.what()).find(path), std::string::npos) << e.what();
-  }
+  testing::expect_error(ErrorKind::kIo, path, [&] { load_plan(path); });
 }
 
 TEST(PlanJson, ErrorsInAFileNameTheFile) {
   const std::string path =
       (std::filesystem::temp_directory_path() / "gacer_plan_json_bad.json").string();
   write_file_atomically(path, "{\"gacer_plan\": 1}");
-  try {
-    load_plan(path);
-    FAIL();
-  } catch (const Error& e) {
-    EXPECT_NE(std::string(e.what()).find(path), std::string::npos) << e.what();
-  }
+  testing::expect_error(ErrorKind::kPlan, path, [&] { load_plan(path); });
   std::filesystem::remove(path);
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/synthetic.h"
 
 namespace gacer {
@@ -33,13 +34,7 @@ void expect_rejected(std::string text, const std::string& from, const std::strin
   const std::size_t place = text.find(from);
   ASSERT_NE(place, std::string::npos) << from;
   text.replace(place, from.size(), to);
-  try {
-    parse_recording(text);
-    FAIL() << part;
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kIo);
-    EXPECT_NE(e.message().find(part), std::string::npos) << e.message();
-  }
+  testing::expect_error(ErrorKind::kIo, part, [&] { parse_recording(text); });
 }
 
 TEST(Recording, RoundTrips) {

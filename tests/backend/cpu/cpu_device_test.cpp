@@ -7,20 +7,13 @@
 
 #include <gacer/error.h>
 
+#include "tests/support/expect_error.h"
+
 namespace gacer {
 namespace {
 
-using testing::HasSubstr;
 
-void expect_error(ErrorKind kind, const std::string& text, const std::function<void()>& body) {
-  try {
-    body();
-    FAIL() << "no error";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    EXPECT_THAT(error.what(), HasSubstr(text));
-  }
-}
+using testing::expect_error;
 
 TEST(CpuDevice, OpensByNameAndStatesItsFacts) {
   const auto device = open_device("cpu");

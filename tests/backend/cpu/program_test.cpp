@@ -11,6 +11,8 @@
 
 #include <gacer/error.h>
 
+#include "tests/support/expect_error.h"
+
 namespace gacer::cpu {
 namespace {
 
@@ -189,13 +191,8 @@ TEST(CpuProgram, RefusesVariantOfAnotherWidth) {
   const auto capture = make_capture(2, [](StepTeam&) {});
   const std::vector<ProgramStep> steps = {
       {.capture = capture.get(), .budget = {0, 1}, .waits_for = {}}};
-  try {
-    CpuProgram program(workers, steps);
-    FAIL() << "accepted";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kPlan);
-    EXPECT_THAT(error.what(), testing::HasSubstr("2 threads but has a budget of 1"));
-  }
+  testing::expect_error(ErrorKind::kPlan, "2 threads but has a budget of 1",
+                        [&] { CpuProgram program(workers, steps); });
 }
 
 TEST(CpuProgram, RefusesBudgetOutsideTheDevice) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "tests/backend/cuda/node_run.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {
@@ -68,13 +69,8 @@ TEST_F(CudaDevice, StatesItsFacts) {
 
 TEST_F(CudaDevice, RefusesMoreMemoryThanThereIs) {
   const std::size_t free = device_->free_bytes();
-  try {
-    device_->allocate(free * 2);
-    FAIL() << "allocated twice the free memory";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::kOutOfMemory);
-    EXPECT_THAT(error.message(), ::testing::HasSubstr(std::to_string(free * 2)));
-  }
+  testing::expect_error(ErrorKind::kOutOfMemory, std::to_string(free * 2),
+                        [&] { device_->allocate(free * 2); });
   EXPECT_NO_THROW(device_->allocate(1 << 20));
 }
 

@@ -44,6 +44,7 @@ struct Arithmetic {
   double tolerance;
   const char* name;
 };
+void PrintTo(const Arithmetic& mode, std::ostream* out) { *out << mode.name; }
 
 class CudaKernel : public ::testing::TestWithParam<Arithmetic> {
  protected:

@@ -10,6 +10,7 @@
 #include "cost/model.h"
 #include "device/device.h"
 #include "plan/verify.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/synthetic.h"
 
 namespace gacer::sim {
@@ -100,13 +101,8 @@ TEST(SimDevice, CountsMemoryThatIsNotThere) {
     const auto second = device.allocate(1 << 18);
     EXPECT_NE(first->data(), second->data());
     EXPECT_EQ(device.free_bytes(), std::size_t{1} << 18);
-    try {
-      static_cast<void>(device.allocate(1 << 19));
-      FAIL();
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::kOutOfMemory);
-      EXPECT_NE(e.message().find("524288"), std::string::npos) << e.message();
-    }
+    testing::expect_error(ErrorKind::kOutOfMemory, "524288",
+                          [&] { static_cast<void>(device.allocate(1 << 19)); });
   }
   EXPECT_EQ(device.free_bytes(), std::size_t{1} << 20);
   char bytes[4] = {1, 2, 3, 4};
