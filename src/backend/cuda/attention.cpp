@@ -10,6 +10,7 @@
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
 #include "backend/cuda/kernels/attention.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
 
@@ -163,29 +164,24 @@ class AttentionKernel final : public Kernel {
   CUkernel kernel_;
 };
 
-class Attention final : public KernelImpl {
+class Attention final : public OwnKernels<AttentionPlan> {
  public:
-  explicit Attention(const Services& services) : services_(services) {}
+  explicit Attention(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "attention"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<AttentionPlan> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
-    std::vector<std::string> keys;
-    for (const auto& [key, warps] : forms_of(call, *plan(call))) keys.push_back(key);
-    return keys;
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<AttentionPlan> result = plan(call);
-    if (!result) fail(ErrorKind::kUnsupported, "'{}': {}", key, result.reason());
-    for (const auto& [own, warps] : forms_of(call, *result))
-      if (key == own) return std::make_unique<AttentionKernel>(services_, *result, warps);
-    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
-  }
 
  private:
+  Result<AttentionPlan> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& call, const AttentionPlan& plan) const override {
+    std::vector<std::string> keys;
+    for (const auto& [key, warps] : forms_of(call, plan)) keys.push_back(key);
+    return keys;
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, AttentionPlan plan,
+                                const std::string& key) const override {
+    for (const auto& [own, warps] : forms_of(call, plan))
+      if (key == own) return std::make_unique<AttentionKernel>(services(), std::move(plan), warps);
+    return nullptr;
+  }
   /// Keys with the warps of a block of "tiles", 0 for "rows".
   static std::vector<std::pair<std::string, int>> forms_of(const KernelCall& call,
                                                            const AttentionPlan& plan) {
@@ -197,8 +193,6 @@ class Attention final : public KernelImpl {
     if (plan.has_rows) forms.emplace_back(fmt::format("{}rows", kFamily), 0);
     return forms;
   }
-
-  Services services_;
 };
 
 }  // namespace

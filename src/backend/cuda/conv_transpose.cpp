@@ -7,6 +7,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
@@ -179,42 +180,35 @@ class TransposeKernel final : public Kernel {
   std::optional<PointwiseProgram> rest_;
 };
 
-class ConvTranspose final : public KernelImpl {
+class ConvTranspose final : public OwnKernels<TransposePlan> {
  public:
-  explicit ConvTranspose(const Services& services) : services_(services) {}
+  explicit ConvTranspose(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "conv_transpose"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<TransposePlan> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
-    std::vector<std::string> keys;
-    for (const std::string& form : forms_of(*plan(call)))
-      keys.push_back(std::string(kFamily) + form);
-    return keys;
-  }
   void prepare_ahead(const KernelCall& call,
                      const std::vector<std::string>& /*keys*/) const override {
     const Result<TransposePlan> result = plan(call);
-    if (result && result->rest) PointwiseProgram::compile_ahead(services_, *result->rest);
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    Result<TransposePlan> result = plan(call);
-    if (!result) fail(ErrorKind::kUnsupported, "'{}': {}", key, result.reason());
-    for (const std::string& form : forms_of(*result))
-      if (key == std::string(kFamily) + form)
-        return std::make_unique<TransposeKernel>(services_, call, std::move(*result), form);
-    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
+    if (result && result->rest) PointwiseProgram::compile_ahead(services(), *result->rest);
   }
 
  private:
+  Result<TransposePlan> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const TransposePlan& plan) const override {
+    std::vector<std::string> keys;
+    for (const std::string& form : forms_of(plan)) keys.push_back(std::string(kFamily) + form);
+    return keys;
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, TransposePlan plan,
+                                const std::string& key) const override {
+    for (const std::string& form : forms_of(plan))
+      if (key == std::string(kFamily) + form)
+        return std::make_unique<TransposeKernel>(services(), call, std::move(plan), form);
+    return nullptr;
+  }
   static std::vector<std::string> forms_of(const TransposePlan& plan) {
     if (plan.has_quad) return {"quad", "pixel"};
     return {"pixel"};
   }
-
-  Services services_;
 };
 
 }  // namespace

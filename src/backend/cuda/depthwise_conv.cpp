@@ -6,6 +6,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
 
@@ -141,36 +142,29 @@ class DepthwiseKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> bias_;
 };
 
-class DepthwiseConv final : public KernelImpl {
+class DepthwiseConv final : public OwnKernels<DepthwisePlan> {
  public:
-  explicit DepthwiseConv(const Services& services) : services_(services) {}
+  explicit DepthwiseConv(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "depthwise"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<DepthwisePlan> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
-    std::vector<std::string> keys;
-    const Result<DepthwisePlan> result = plan(call);
-    for (const Form& form : result->forms) keys.push_back(form.key());
-    return keys;
-  }
   std::optional<bool> knows(const std::string& key) const override {
     return std::any_of(kForms.begin(), kForms.end(),
                        [&](const Form& form) { return key == form.key(); });
   }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<DepthwisePlan> result = plan(call);
-    if (!result) fail(ErrorKind::kUnsupported, "{}", result.reason());
-    for (const Form& form : result->forms)
-      if (key == form.key())
-        return std::make_unique<DepthwiseKernel>(services_, call, *result, form);
-    fail(ErrorKind::kUnsupported, "'{}' is no depthwise variant of this node", key);
-  }
 
  private:
-  Services services_;
+  Result<DepthwisePlan> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const DepthwisePlan& plan) const override {
+    std::vector<std::string> keys;
+    for (const Form& form : plan.forms) keys.push_back(form.key());
+    return keys;
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, DepthwisePlan plan,
+                                const std::string& key) const override {
+    for (const Form& form : plan.forms)
+      if (key == form.key()) return std::make_unique<DepthwiseKernel>(services(), call, plan, form);
+    return nullptr;
+  }
 };
 
 }  // namespace

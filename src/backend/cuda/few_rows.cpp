@@ -10,6 +10,7 @@
 #include "backend/cuda/blas_plan.h"
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
 #include "base/dtype.h"
@@ -26,7 +27,7 @@ constexpr std::string_view kFamily = "own/few_rows/";
 struct FewRowsForm {
   int tiles = 1;  ///< of 16 columns
   int warps = 8;
-  std::string text() const { return fmt::format("t{}w{}", tiles, warps); }
+  std::string key() const { return fmt::format("{}t{}w{}", kFamily, tiles, warps); }
 };
 
 struct FewRowsPlan {
@@ -179,37 +180,34 @@ class FewRowsKernel final : public Kernel {
   std::optional<PointwiseProgram> rest_;
 };
 
-class FewRows final : public KernelImpl {
+class FewRows final : public OwnKernels<FewRowsPlan> {
  public:
   FewRows(const Services& services, ProductPlanner planner)
-      : services_(services), planner_(planner) {}
+      : OwnKernels(services), planner_(planner) {}
   std::string_view name() const override { return "few_rows"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<FewRowsPlan> plan = plan_few_rows(call, planner_);
-    if (!plan) return Refusal{plan.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
-    std::vector<std::string> keys;
-    const Result<FewRowsPlan> plan = plan_few_rows(call, planner_);
-    for (const FewRowsForm& form : plan->forms) keys.push_back(std::string(kFamily) + form.text());
-    return keys;
-  }
   std::optional<bool> knows(const std::string& key) const override {
     return key.starts_with(kFamily);
   }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    Result<FewRowsPlan> plan = plan_few_rows(call, planner_);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    const std::vector<FewRowsForm> forms = plan->forms;
-    for (const FewRowsForm& form : forms)
-      if (key == std::string(kFamily) + form.text())
-        return std::make_unique<FewRowsKernel>(services_, call, std::move(plan.value()), form);
-    fail(ErrorKind::kUnsupported, "'{}' is no variant for few rows of this node", key);
-  }
 
  private:
-  Services services_;
+  Result<FewRowsPlan> make_plan(const KernelCall& call) const override {
+    return plan_few_rows(call, planner_);
+  }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const FewRowsPlan& plan) const override {
+    std::vector<std::string> keys;
+    for (const FewRowsForm& form : plan.forms) keys.push_back(form.key());
+    return keys;
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, FewRowsPlan plan,
+                                const std::string& key) const override {
+    const auto form = std::find_if(plan.forms.begin(), plan.forms.end(),
+                                   [&](const FewRowsForm& f) { return key == f.key(); });
+    if (form == plan.forms.end()) return nullptr;
+    const FewRowsForm chosen = *form;
+    return std::make_unique<FewRowsKernel>(services(), call, std::move(plan), chosen);
+  }
+
   ProductPlanner planner_;
 };
 

@@ -6,6 +6,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
 
@@ -81,28 +82,23 @@ class LrnKernel final : public Kernel {
   CUkernel kernel_;
 };
 
-class Lrn final : public KernelImpl {
+class Lrn final : public OwnKernels<LrnPlan> {
  public:
-  explicit Lrn(const Services& services) : services_(services) {}
+  explicit Lrn(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "lrn"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<LrnPlan> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
-    return {std::string(kKey)};
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<LrnPlan> result = plan(call);
-    if (key != kKey || !result)
-      fail(ErrorKind::kUnsupported, "'{}' cannot normalize here: {}", key,
-           result ? "unknown variant" : result.reason());
-    return std::make_unique<LrnKernel>(services_, *result);
-  }
+  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
-  Services services_;
+  Result<LrnPlan> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const LrnPlan& /*plan*/) const override {
+    return {std::string(kKey)};
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& /*call*/, LrnPlan plan,
+                                const std::string& key) const override {
+    if (key != kKey) return nullptr;
+    return std::make_unique<LrnKernel>(services(), plan);
+  }
 };
 
 }  // namespace

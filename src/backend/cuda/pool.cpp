@@ -2,11 +2,13 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/window_args.h"
 
 namespace gacer::cuda {
 namespace {
 
+constexpr std::string_view kKey = "own/pool";
 constexpr int kThreads = 128;
 constexpr std::int64_t kMostPacks = std::int64_t{1} << 27;  // of the kernels for small windows
 
@@ -75,28 +77,23 @@ class PoolKernel final : public Kernel {
   CUkernel vector_kernel_;
 };
 
-class Pool final : public KernelImpl {
+class Pool final : public OwnKernels<PoolPlan> {
  public:
-  explicit Pool(const Services& services) : services_(services) {}
+  explicit Pool(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "pool"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<PoolPlan> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
-    return {"own/pool"};
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<PoolPlan> result = plan(call);
-    if (key != "own/pool" || !result)
-      fail(ErrorKind::kUnsupported, "'{}' cannot pool here: {}", key,
-           result ? "unknown variant" : result.reason());
-    return std::make_unique<PoolKernel>(services_, *result);
-  }
+  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
-  Services services_;
+  Result<PoolPlan> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const PoolPlan& /*plan*/) const override {
+    return {std::string(kKey)};
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& /*call*/, PoolPlan plan,
+                                const std::string& key) const override {
+    if (key != kKey) return nullptr;
+    return std::make_unique<PoolKernel>(services(), std::move(plan));
+  }
 };
 
 }  // namespace

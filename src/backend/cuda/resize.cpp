@@ -7,6 +7,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
 #include "ops/resize_plan.h"
@@ -153,28 +154,23 @@ class ResizeKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> weight_;
 };
 
-class Resize final : public KernelImpl {
+class Resize final : public OwnKernels<ResizePlanHere> {
  public:
-  explicit Resize(const Services& services) : services_(services) {}
+  explicit Resize(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "resize"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<ResizePlanHere> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
-    return {std::string(kKey)};
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<ResizePlanHere> result = plan(call);
-    if (key != kKey || !result)
-      fail(ErrorKind::kUnsupported, "'{}' cannot resize here: {}", key,
-           result ? "unknown variant" : result.reason());
-    return std::make_unique<ResizeKernel>(services_, *result);
-  }
+  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
-  Services services_;
+  Result<ResizePlanHere> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const ResizePlanHere& /*plan*/) const override {
+    return {std::string(kKey)};
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& /*call*/, ResizePlanHere plan,
+                                const std::string& key) const override {
+    if (key != kKey) return nullptr;
+    return std::make_unique<ResizeKernel>(services(), plan);
+  }
 };
 
 }  // namespace

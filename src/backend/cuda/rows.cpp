@@ -6,6 +6,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
@@ -244,29 +245,23 @@ class RowsKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> bias_;
 };
 
-class Rows final : public KernelImpl {
+class Rows final : public OwnKernels<RowsPlan> {
  public:
-  explicit Rows(const Services& services) : services_(services) {}
+  explicit Rows(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "rows"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<RowsPlan> result = plan(call);
-    if (!result) return Refusal{result.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
-    return {std::string(kKey)};
-  }
   std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<RowsPlan> result = plan(call);
-    if (key != kKey || !result)
-      fail(ErrorKind::kUnsupported, "'{}' cannot run here: {}", key,
-           result ? "unknown variant" : result.reason());
-    return std::make_unique<RowsKernel>(services_, call, *result);
-  }
 
  private:
-  Services services_;
+  Result<RowsPlan> make_plan(const KernelCall& call) const override { return plan(call); }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const RowsPlan& /*plan*/) const override {
+    return {std::string(kKey)};
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, RowsPlan plan,
+                                const std::string& key) const override {
+    if (key != kKey) return nullptr;
+    return std::make_unique<RowsKernel>(services(), call, std::move(plan));
+  }
 };
 
 }  // namespace

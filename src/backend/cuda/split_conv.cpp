@@ -10,6 +10,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
@@ -314,39 +315,30 @@ class SplitConvKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> affine_;
 };
 
-class SplitConv final : public KernelImpl {
+class SplitConv final : public OwnKernels<SplitConvPlan> {
  public:
-  explicit SplitConv(const Services& services) : services_(services) {}
+  explicit SplitConv(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "split_conv"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<SplitConvPlan> plan = make_plan(call);
-    if (!plan) return Refusal{plan.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
-    std::vector<std::string> keys;
-    const Result<SplitConvPlan> plan = make_plan(call);
-    for (const SplitForm& form : plan->forms) keys.push_back(std::string(kFamily) + form.text());
-    return keys;
-  }
   std::optional<bool> knows(const std::string& key) const override {
     return find_form(key).has_value();
   }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    Result<SplitConvPlan> plan = make_plan(call);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    const std::optional<SplitForm> form = find_form(key);
-    if (form && is_legal(*form, services_.context()))
-      return std::make_unique<SplitConvKernel>(services_, call, std::move(plan.value()), *form);
-    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
-  }
 
  private:
-  Result<SplitConvPlan> make_plan(const KernelCall& call) const {
-    return plan_split_conv(call, services_.context());
+  Result<SplitConvPlan> make_plan(const KernelCall& call) const override {
+    return plan_split_conv(call, services().context());
   }
-
-  Services services_;
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const SplitConvPlan& plan) const override {
+    std::vector<std::string> keys;
+    for (const SplitForm& form : plan.forms) keys.push_back(std::string(kFamily) + form.text());
+    return keys;
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, SplitConvPlan plan,
+                                const std::string& key) const override {
+    const std::optional<SplitForm> form = find_form(key);
+    if (!form || !is_legal(*form, services().context())) return nullptr;
+    return std::make_unique<SplitConvKernel>(services(), call, std::move(plan), *form);
+  }
 };
 
 }  // namespace

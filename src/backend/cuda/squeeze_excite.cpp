@@ -9,6 +9,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
 #include "backend/cuda/window_args.h"
@@ -170,40 +171,37 @@ class SqueezeExciteKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> bias2_;
 };
 
-class SqueezeExcite final : public KernelImpl {
+class SqueezeExcite final : public OwnKernels<SqueezeExcitePlan> {
  public:
-  explicit SqueezeExcite(const Services& services) : services_(services) {}
+  explicit SqueezeExcite(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "squeeze_excite"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<SqueezeExcitePlan> plan = plan_squeeze_excite(call);
-    if (!plan) return Refusal{plan.reason()};
-    return {};
+  std::optional<bool> knows(const std::string& key) const override {
+    return std::any_of(kClusters.begin(), kClusters.end(),
+                       [&](int cluster) { return key == key_of(cluster); });
   }
-  std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
+
+ private:
+  Result<SqueezeExcitePlan> make_plan(const KernelCall& call) const override {
+    return plan_squeeze_excite(call);
+  }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const SqueezeExcitePlan& /*plan*/) const override {
     std::vector<std::string> keys;
     for (const int cluster : kClusters)
       if (has_cluster(cluster)) keys.push_back(key_of(cluster));
     return keys;
   }
-  std::optional<bool> knows(const std::string& key) const override {
-    return std::any_of(kClusters.begin(), kClusters.end(),
-                       [&](int cluster) { return key == key_of(cluster); });
-  }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    Result<SqueezeExcitePlan> plan = plan_squeeze_excite(call);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
+  std::unique_ptr<Kernel> build(const KernelCall& call, SqueezeExcitePlan plan,
+                                const std::string& key) const override {
     for (const int cluster : kClusters)
       if (has_cluster(cluster) && key == key_of(cluster))
-        return std::make_unique<SqueezeExciteKernel>(services_, call, std::move(plan.value()),
-                                                     cluster);
-    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
+        return std::make_unique<SqueezeExciteKernel>(services(), call, std::move(plan), cluster);
+    return nullptr;
   }
-
- private:
   static std::string key_of(int cluster) { return fmt::format("{}{}", kFamily, cluster); }
-  bool has_cluster(int cluster) const { return cluster == 1 || services_.context().has_clusters(); }
-
-  Services services_;
+  bool has_cluster(int cluster) const {
+    return cluster == 1 || services().context().has_clusters();
+  }
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
 #include "base/dtype.h"
@@ -195,21 +196,10 @@ class ThinConvKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> bias_;
 };
 
-class ThinConv final : public KernelImpl {
+class ThinConv final : public OwnKernels<ThinConvPlan> {
  public:
-  explicit ThinConv(const Services& services) : services_(services) {}
+  explicit ThinConv(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "thin_conv"; }
-  Result<void> supports(const KernelCall& call) const override {
-    const Result<ThinConvPlan> plan = plan_thin_conv(call);
-    if (!plan) return Refusal{plan.reason()};
-    return {};
-  }
-  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
-    std::vector<std::string> keys;
-    const Result<ThinConvPlan> plan = plan_thin_conv(call);
-    for (const Form& form : plan->forms) keys.push_back(form.key());
-    return keys;
-  }
   std::optional<bool> knows(const std::string& key) const override {
     // Keys of forms that there are no more are foreign: their nodes are measured anew.
     for (const int tiles : kTiles)
@@ -217,16 +207,23 @@ class ThinConv final : public KernelImpl {
         if (key == Form{tiles, rows}.key()) return true;
     return false;
   }
-  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const Result<ThinConvPlan> plan = plan_thin_conv(call);
-    if (!plan) fail(ErrorKind::kUnsupported, "{}", plan.reason());
-    for (const Form& form : plan->forms)
-      if (key == form.key()) return std::make_unique<ThinConvKernel>(services_, call, *plan, form);
-    fail(ErrorKind::kUnsupported, "'{}' is no variant of this node", key);
-  }
 
  private:
-  Services services_;
+  Result<ThinConvPlan> make_plan(const KernelCall& call) const override {
+    return plan_thin_conv(call);
+  }
+  std::vector<std::string> keys(const KernelCall& /*call*/,
+                                const ThinConvPlan& plan) const override {
+    std::vector<std::string> keys;
+    for (const Form& form : plan.forms) keys.push_back(form.key());
+    return keys;
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, ThinConvPlan plan,
+                                const std::string& key) const override {
+    for (const Form& form : plan.forms)
+      if (key == form.key()) return std::make_unique<ThinConvKernel>(services(), call, plan, form);
+    return nullptr;
+  }
 };
 
 }  // namespace

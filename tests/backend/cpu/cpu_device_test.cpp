@@ -12,7 +12,6 @@
 namespace gacer {
 namespace {
 
-
 using testing::expect_error;
 
 TEST(CpuDevice, OpensByNameAndStatesItsFacts) {
