@@ -28,7 +28,7 @@ class Buffer {
 class Capture {
  public:
   virtual ~Capture() = default;
-  /// Launches on the device (kernels, not memory sets): programs count them.
+  /// Launches on the device (kernels, among them those that set memory): programs count them.
   virtual int num_launches() const = 0;
   /// One line a launch for profiles and reports ("grid 104x1x1 block 384 smem 196K regs 168").
   virtual std::vector<std::string> footprint() const { return {}; }

@@ -66,7 +66,7 @@ class Kernel {
 
 /// One way to run operators on a backend: supports → variants → prepare. Backends keep an ordered
 /// list; the first that supports a call is its default, all that do contribute variants. Stateless
-/// but for caches; thread-safe.
+/// but for caches; one thread asks at a time.
 class KernelImpl {
  public:
   virtual ~KernelImpl() = default;

@@ -11,6 +11,8 @@
 namespace gacer {
 namespace {
 
+constexpr std::size_t kAlignment = 16;  // bytes
+
 class ConcatPlacer {
  public:
   ConcatPlacer(Graph& graph, const PassOptions& options) : graph_(graph), options_(options) {}
@@ -74,6 +76,7 @@ class ConcatPlacer {
     std::vector<std::int64_t> begins;
     std::int64_t end = 0;
     for (const ValueId part : *parts) {
+      if (!is_aligned(root, axis, end)) return 0;
       begins.push_back(end);
       placed.emplace_back(part, end);
       end += graph_.value(part).shape[axis];
@@ -103,6 +106,17 @@ class ConcatPlacer {
       graph_.value(graph_.node(node).outputs[0]).producer = kNone;
     }
     return static_cast<int>(removed.size());
+  }
+
+  /// Whether a part that begins there begins at an address that kernels take. They are asked with
+  /// strides alone, and refuse what is not aligned when they are recorded.
+  bool is_aligned(ValueId root, int axis, std::int64_t begin) const {
+    const Value& value = graph_.value(root);
+    std::int64_t elements = begin;  // before the part
+    if (axis != 1 || value.layout != Layout::kChannelsLast)
+      for (int inner = axis + 1; inner < value.shape.rank(); ++inner)
+        elements *= value.shape[inner];
+    return static_cast<std::size_t>(elements) * size_of(value.dtype) % kAlignment == 0;
   }
 
   bool is_supported(NodeId id) const {

@@ -374,6 +374,21 @@ TEST(ConcatInPlace, StaysACopyWhereAKernelWantsWholeTensors) {
   EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), 3) << print_graph(graph);
 }
 
+TEST(ConcatInPlace, PartsBeginWhereKernelsCanReadThem) {
+  // In f32 a part of three channels-last channels leaves the next one at 12 bytes.
+  for (const auto& [channels, num_copies] : {std::pair(3, 1), std::pair(4, 0)}) {
+    GraphBuilder b;
+    const ValueId x = b.op("Relu", {conv(b, b.input(Shape{2, 3, 6, 6}), channels, 3, true)});
+    const ValueId y = b.op("Relu", {conv(b, x, 8, 3, true)});
+    b.output(b.op("Relu", {b.op("Concat", {x, y}, attributes({{"axis", std::int64_t{1}}}))}));
+    PassOptions options;
+    options.concats_in_place = true;
+    options.image_layout = Layout::kChannelsLast;
+    const Ops ops = ops_of(optimized(b, options));
+    EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), num_copies) << channels;
+  }
+}
+
 PassOptions where_supported(std::function<bool(const Graph&, NodeId)> is_supported) {
   PassOptions options;
   options.is_supported = std::move(is_supported);

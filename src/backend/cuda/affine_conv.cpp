@@ -60,7 +60,7 @@ PointwiseSpec make_pass(const KernelCall& call) {
   strides[1] = 1;
   for (int i = 0; i < 2; ++i) spec.in.push_back({DType::kF32, strides, "", "", "0"});
   const bool has_relu = call.node.attributes.get_int("relu", 0) != 0;
-  spec.expression = has_relu ? "fmaxf(x0 * x1 + x2, 0.0f)" : "x0 * x1 + x2";
+  spec.expression = has_relu ? "max_or_nan(x0 * x1 + x2, 0.0f)" : "x0 * x1 + x2";
   return spec;
 }
 

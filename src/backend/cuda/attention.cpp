@@ -84,7 +84,8 @@ Result<AttentionPlan> plan(const KernelCall& call) {
   const OperandDesc& v = call.inputs[2];
   const AttentionShapes shapes = attention_shapes(call.node, q.shape, k.shape, v.shape);
   constexpr std::int64_t kMaxGrid = 65535;
-  if (shapes.batch > kMaxGrid || shapes.heads > kMaxGrid || shapes.queries > (1 << 30) ||
+  constexpr std::int64_t kMaxQueries = 1 << 20;  // of which a block makes at least one
+  if (shapes.batch > kMaxGrid || shapes.heads > kMaxGrid || shapes.queries > kMaxQueries ||
       shapes.keys > (1 << 30))
     return refuse("{} items of {} heads, {} queries, {} keys", shapes.batch, shapes.heads,
                   shapes.queries, shapes.keys);
@@ -168,6 +169,9 @@ class Attention final : public OwnKernels<AttentionPlan> {
  public:
   explicit Attention(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "attention"; }
+  std::optional<bool> knows(const std::string& key) const override {
+    return key.starts_with(kFamily);
+  }
 
  private:
   Result<AttentionPlan> make_plan(const KernelCall& call) const override { return plan(call); }

@@ -41,7 +41,9 @@ Launch read_kernel(CUgraphNode node) {
   for (CUlaunchAttributeID id : kCopiedAttributes) {
     CUlaunchAttributeValue value = {};
     // An attribute that the launch never set reads as its default or as "invalid value".
-    if (cuGraphKernelNodeGetAttribute(node, id, &value) != CUDA_SUCCESS) continue;
+    const CUresult result = cuGraphKernelNodeGetAttribute(node, id, &value);
+    if (result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_NOT_SUPPORTED) continue;
+    check(result, "cuGraphKernelNodeGetAttribute");
     if (!is_default(id, value)) launch.attributes.emplace_back(id, value);
   }
   return launch;

@@ -29,7 +29,7 @@ void replace_memory_sets(CUgraph graph, CUkernel fill);
 struct Launch {
   enum class Kind { kKernel, kMemset, kMemcpy };
   Kind kind = Kind::kKernel;
-  CUDA_KERNEL_NODE_PARAMS kernel = {};  ///< func is null, kern is set where the driver gave one
+  CUDA_KERNEL_NODE_PARAMS kernel = {};  ///< kern is null where the driver gave none
   CUfunction function = nullptr;        ///< as captured; used when `kern` is unknown
   CUDA_MEMSET_NODE_PARAMS memset = {};
   CUDA_MEMCPY3D memcpy = {};

@@ -184,6 +184,9 @@ class ConvTranspose final : public OwnKernels<TransposePlan> {
  public:
   explicit ConvTranspose(const Services& services) : OwnKernels(services) {}
   std::string_view name() const override { return "conv_transpose"; }
+  std::optional<bool> knows(const std::string& key) const override {
+    return key.starts_with(kFamily);
+  }
   void prepare_ahead(const KernelCall& call,
                      const std::vector<std::string>& /*keys*/) const override {
     const Result<TransposePlan> result = plan(call);

@@ -279,15 +279,19 @@ class ConvKernel final : public Kernel {
     const bool is_last = call.outputs[0].layout == Layout::kChannelsLast;
     const std::int64_t channels = conv.w[1];
     const Windows windows = conv_windows(call.node, call.inputs[0].shape, call.inputs[1].shape);
-    weight_ = services.upload_packed(
-        *call.constant(1),
-        fmt::format("conv {} {} {} {}", to_string(dtype), is_last, channels, plan_.fold),
-        [&](const Tensor& w) {
-          if (plan_.fold == 2)
-            return pack_folded(w, conv, windows.pads_begin[0] % 2 != 0,
-                               windows.pads_begin[1] % 2 != 0);
-          return is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, w);
-        });
+    std::string form =
+        fmt::format("conv {} {} {} {}", to_string(dtype), is_last, channels, plan_.fold);
+    bool is_odd_h = false;
+    bool is_odd_w = false;
+    if (plan_.fold == 2) {
+      is_odd_h = windows.pads_begin[0] % 2 != 0;
+      is_odd_w = windows.pads_begin[1] % 2 != 0;
+      form += fmt::format(" {} {}", is_odd_h, is_odd_w);
+    }
+    weight_ = services.upload_packed(*call.constant(1), form, [&](const Tensor& w) {
+      if (plan_.fold == 2) return pack_folded(w, conv, is_odd_h, is_odd_w);
+      return is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, w);
+    });
     if (has_bias(call)) {
       const DType type = is_fused ? dtype : DType::kF32;
       bias_ = services.upload_packed(*call.constant(2), to_string(type),

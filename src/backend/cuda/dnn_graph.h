@@ -11,9 +11,20 @@
 // cuDNN's backend descriptors, for dnn_plan.cpp alone.
 namespace gacer::cuda {
 
-/// Error{kind} with cuDNN's reason unless the call succeeded.
-inline void check_dnn(cudnnStatus_t status, const char* what, ErrorKind kind = ErrorKind::kDevice) {
+/// Whether cuDNN says that it does not have what it was asked for. Engines that cannot be compiled
+/// for a graph are among that.
+inline bool is_refusal(cudnnStatus_t status) {
+  const int category = CUDNN_STATUS_CATEGORY(static_cast<int>(status));
+  return category == CUDNN_STATUS_BAD_PARAM || category == CUDNN_STATUS_NOT_SUPPORTED ||
+         status == CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED;
+}
+
+/// Error with cuDNN's reason unless the call succeeded: kUnsupported for refusals if those are
+/// expected, else kDevice.
+inline void check_dnn(cudnnStatus_t status, const char* what, bool may_refuse = false) {
   if (status == CUDNN_STATUS_SUCCESS) return;
+  const ErrorKind kind =
+      may_refuse && is_refusal(status) ? ErrorKind::kUnsupported : ErrorKind::kDevice;
   std::array<char, 512> detail = {};
   cudnnGetLastErrorString(detail.data(), detail.size());
   fail(kind, "cuDNN: {} failed: {} {}", what, cudnnGetErrorString(status), detail.data());
@@ -50,7 +61,7 @@ class Descriptor {
   void set(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, std::int64_t count,
            const void* values) {
     check_dnn(cudnnBackendSetAttribute(descriptor_, name, type, count, values),
-              "setting an attribute", ErrorKind::kUnsupported);
+              "setting an attribute", /*may_refuse=*/true);
   }
   template <typename T>
   void set_one(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type, T value) {
@@ -64,7 +75,7 @@ class Descriptor {
   }
   /// Finalising is where cuDNN says that it does not support something.
   void finalize(const char* what) {
-    check_dnn(cudnnBackendFinalize(descriptor_), what, ErrorKind::kUnsupported);
+    check_dnn(cudnnBackendFinalize(descriptor_), what, /*may_refuse=*/true);
   }
   template <typename T>
   T get_one(cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type) const {

@@ -73,13 +73,15 @@ std::vector<DnnEngine> ask_heuristics(const OperationGraph& graph, cudnnBackendH
   if (sm_target > 0)
     heuristics.set_one(CUDNN_ATTR_ENGINEHEUR_SM_COUNT_TARGET, CUDNN_TYPE_INT32,
                        static_cast<std::int32_t>(sm_target));
-  if (cudnnBackendFinalize(heuristics.get()) != CUDNN_STATUS_SUCCESS) return {};
+  const cudnnStatus_t status = cudnnBackendFinalize(heuristics.get());
+  if (is_refusal(status)) return {};
+  check_dnn(status, "asking for engines");
   std::int64_t count = 0;
-  if (cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                               CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count,
-                               nullptr) != CUDNN_STATUS_SUCCESS ||
-      count == 0)
-    return {};
+  const cudnnStatus_t counted =
+      cudnnBackendGetAttribute(heuristics.get(), CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                               CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, &count, nullptr);
+  if (is_refusal(counted)) return {};
+  check_dnn(counted, "counting engine configurations");
   std::vector<std::unique_ptr<Descriptor>> configs;
   std::vector<cudnnBackendDescriptor_t> raws;
   for (std::int64_t i = 0; i < count; ++i) {

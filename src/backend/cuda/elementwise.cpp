@@ -15,6 +15,8 @@
 namespace gacer::cuda {
 namespace {
 
+constexpr std::string_view kKey = "generated/1";
+
 /// One generated kernel of a call: which operands it reads and where they begin.
 struct Piece {
   PointwiseSpec spec;
@@ -157,7 +159,7 @@ Result<std::string> activation_expression(const KernelCall& call) {
       if (call.inputs.size() <= i || call.inputs[i].is_absent) continue;
       const std::optional<float> limit = scalar_of(call, i);
       if (!limit) return refuse("limit {} of Clip is computed", i);
-      text = fmt::format("{}({}, {})", i == 1 ? "fmaxf" : "fminf", text, literal(*limit));
+      text = fmt::format("{}({}, {})", i == 1 ? "max_or_nan" : "min_or_nan", text, literal(*limit));
     }
     return text;
   }
@@ -308,7 +310,8 @@ Result<Pieces> plan_slice(const KernelCall& call) {
     std::int64_t start = (*starts)[i] < 0 ? (*starts)[i] + size : (*starts)[i];
     start = std::clamp<std::int64_t>(start, 0, step < 0 ? size - 1 : size);
     offset += start * own[a];
-    piece.spec.in[0].strides[a] = own[a] * step;
+    // A step beyond the only element may be any number.
+    piece.spec.in[0].strides[a] = call.outputs[0].shape[axis] > 1 ? own[a] * step : 0;
   }
   piece.in_offsets[0] = static_cast<std::size_t>(offset) * size_of(in.dtype);
   return Pieces{std::move(piece)};
@@ -415,8 +418,9 @@ class Elementwise final : public KernelImpl {
     return {};
   }
   std::vector<std::string> variants(const KernelCall& /*call*/, int /*width*/) const override {
-    return {"generated/1"};
+    return {std::string(kKey)};
   }
+  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
   void prepare_ahead(const KernelCall& call,
                      const std::vector<std::string>& /*keys*/) const override {
     const Result<Pieces> pieces = plan(call);
@@ -424,7 +428,7 @@ class Elementwise final : public KernelImpl {
     for (const Piece& piece : *pieces) PointwiseProgram::compile_ahead(services_, piece.spec);
   }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    if (key != "generated/1") fail(ErrorKind::kUnsupported, "'{}' is no variant here", key);
+    if (key != kKey) fail(ErrorKind::kUnsupported, "'{}' is no variant here", key);
     const Result<Pieces> pieces = plan(call);
     if (!pieces) fail(ErrorKind::kUnsupported, "{}", pieces.reason());
     return std::make_unique<GeneratedKernel>(services_, *pieces);

@@ -88,9 +88,10 @@ std::shared_ptr<const CompiledModule> compile_module(const Context& context,
 void allow_shared_bytes(const Context& context, CUkernel kernel, std::size_t bytes) {
   const CUresult result = cuKernelSetAttribute(CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
                                                static_cast<int>(bytes), kernel, context.device());
-  if (result != CUDA_SUCCESS)
+  if (result == CUDA_ERROR_INVALID_VALUE)
     fail(ErrorKind::kUnsupported, "{} bytes of shared memory for a block: {}", bytes,
          describe(result));
+  check(result, "cuKernelSetAttribute");
 }
 
 void launch_kernel(CUstream stream, CUkernel kernel, Grid grid, Grid block, unsigned shared_bytes,

@@ -43,7 +43,7 @@ struct Grid {
   unsigned cluster = 1;  ///< of a grid: neighbours along z that form a cluster
 };
 
-/// Lets a kernel be launched with up to `bytes` of shared memory, if that is more than 48 KiB.
+/// Lets a kernel be launched with up to `bytes` of shared memory; without, the most is 48 KiB.
 /// Error{kUnsupported} when the device has less.
 void allow_shared_bytes(const Context& context, CUkernel kernel, std::size_t bytes);
 

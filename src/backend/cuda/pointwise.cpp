@@ -18,6 +18,9 @@ typedef unsigned short f16;
 struct bf16 { unsigned short bits; };
 struct half16 { unsigned short bits; };
 template <typename T, int V> struct __align__(sizeof(T) * V) Pack { T at[V]; };
+// NaN stays NaN.
+__device__ float max_or_nan(float x, float low) { return x < low ? low : x; }
+__device__ float min_or_nan(float x, float high) { return x > high ? high : x; }
 template <typename C, typename T> __device__ C load(T x) { return (C)x; }
 template <> __device__ float load<float, half16>(half16 x) {
   float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits)); return y; }
@@ -138,6 +141,13 @@ int find_vector_width(PointwiseSpec& spec) {
   return 1;
 }
 
+bool has_negative_strides(const PointwiseSpec& spec) {
+  return std::any_of(spec.in.begin(), spec.in.end(), [](const PointwiseSpec::Operand& operand) {
+    return std::any_of(operand.strides.begin(), operand.strides.end(),
+                       [](std::int64_t stride) { return stride < 0; });
+  });
+}
+
 std::string offset_code(const std::vector<std::int64_t>& strides) {
   std::string code;
   for (std::size_t axis = 0; axis < strides.size(); ++axis)
@@ -161,10 +171,11 @@ std::string load_code(const PointwiseSpec& spec, std::size_t i, int vector) {
 
 std::string make_source(const PointwiseSpec& spec, int vector, std::int64_t threads) {
   const std::int64_t total = threads * vector;
-  const bool is_small = total < (std::int64_t{1} << 31);
+  // Counts that fit are divided faster; strides against the order of memory need a sign.
+  const char* index = total < (std::int64_t{1} << 31) ? "unsigned" : "unsigned long long";
+  if (has_negative_strides(spec)) index = "long long";
   std::string source = kPrelude;
-  source += fmt::format("typedef {} Index;\ntypedef {} C;\n",
-                        is_small ? "unsigned" : "unsigned long long", spec.compute);
+  source += fmt::format("typedef {} Index;\ntypedef {} C;\n", index, spec.compute);
   source += fmt::format("extern \"C\" __global__ void __launch_bounds__({}) pointwise({}* y",
                         kThreads, c_type(spec.out.dtype));
   // An input may be the output itself (in place), so nothing is declared restrict.
@@ -220,7 +231,7 @@ std::string activation_code(Activation activation, float alpha, float beta, cons
     case Activation::kSigmoid:
       return fmt::format("(1.0f / (1.0f + __expf(-{})))", x);
     case Activation::kHardSigmoid:
-      return fmt::format("fmaxf(0.0f, fminf(1.0f, {} * {} + {}))", a, x, b);
+      return fmt::format("max_or_nan(min_or_nan({} * {} + {}, 1.0f), 0.0f)", a, x, b);
     case Activation::kHardSwish:
       return fmt::format("({0} * fmaxf(0.0f, fminf(1.0f, {0} * (1.0f / 6.0f) + 0.5f)))", x);
     case Activation::kSilu:

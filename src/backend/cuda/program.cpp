@@ -12,21 +12,25 @@
 namespace gacer::cuda {
 namespace {
 
-/// A graph that is destroyed unless it is released.
-class GraphOwner {
- public:
-  GraphOwner() { GACER_CU(cuGraphCreate(&graph_, 0)); }
-  ~GraphOwner() {
-    if (graph_ != nullptr) cuGraphDestroy(graph_);
-  }
-  GraphOwner(const GraphOwner&) = delete;
-  GraphOwner& operator=(const GraphOwner&) = delete;
-  CUgraph get() const { return graph_; }
-  CUgraph release() { return std::exchange(graph_, nullptr); }
+/// For members that need the context: events.
+Context& made_current(Context& context) {
+  context.make_current();
+  return context;
+}
 
- private:
-  CUgraph graph_ = nullptr;
-};
+GraphOwner make_graph() {
+  CUgraph graph = nullptr;
+  GACER_CU(cuGraphCreate(&graph, 0));
+  return GraphOwner(graph);
+}
+
+/// What the driver says of a kernel that asks for more than its SM set has.
+bool does_not_fit(CUresult result) {
+  return result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_INVALID_CLUSTER_SIZE ||
+         result == CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES ||
+         result == CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE ||
+         result == CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION;
+}
 
 CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CUcontext primary) {
   CUDA_KERNEL_NODE_PARAMS params = launch.kernel;
@@ -43,8 +47,9 @@ CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CU
   }
   CUgraphNode node = nullptr;
   const CUresult result = cuGraphAddKernelNode(&node, graph, nullptr, 0, &params);
-  if (result != CUDA_SUCCESS)
+  if (does_not_fit(result))
     fail(ErrorKind::kUnsupported, "a kernel cannot be placed on its SM set: {}", describe(result));
+  check(result, "cuGraphAddKernelNode");
   for (const auto& [id, value] : launch.attributes)
     GACER_CU(cuGraphKernelNodeSetAttribute(node, id, &value));
   return node;
@@ -79,19 +84,13 @@ int rank_of(const std::set<int>& priorities, int priority) {
 }  // namespace
 
 CudaProgram::CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps)
-    : context_(context), stream_(stream), steps_(steps.begin(), steps.end()) {
-  context_.make_current();
-  GraphOwner graph;
+    : context_(made_current(context)), stream_(stream), steps_(steps.begin(), steps.end()) {
+  GraphOwner graph = make_graph();
   assemble(graph.get(), steps_, /*with_events=*/false);
   exec_ = instantiate(graph.get());
-  graph_ = graph.release();
   for (const ProgramStep& step : steps_) num_launches_ += step.capture->num_launches();
-  verify();
-}
-
-CudaProgram::~CudaProgram() {
-  if (exec_ != nullptr) cuGraphExecDestroy(exec_);
-  if (graph_ != nullptr) cuGraphDestroy(graph_);
+  verify(graph.get());
+  graph_ = std::move(graph);
 }
 
 void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events) {
@@ -149,20 +148,21 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
   }
 }
 
-CUgraphExec CudaProgram::instantiate(CUgraph graph) const {
+ExecOwner CudaProgram::instantiate(CUgraph graph) const {
   CUDA_GRAPH_INSTANTIATE_PARAMS params = {};
   params.flags = CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY;
-  CUgraphExec exec = nullptr;
-  const CUresult result = cuGraphInstantiateWithParams(&exec, graph, &params);
+  CUgraphExec made = nullptr;
+  const CUresult result = cuGraphInstantiateWithParams(&made, graph, &params);
+  ExecOwner exec(made);
   if (result == CUDA_ERROR_INVALID_CLUSTER_SIZE)
     fail(ErrorKind::kUnsupported, "a kernel's cluster does not fit its SM set: {}",
          describe(result));
   check(result, "cuGraphInstantiateWithParams");
-  GACER_CU(cuGraphUpload(exec, stream_.get()));
+  GACER_CU(cuGraphUpload(exec.get(), stream_.get()));
   return exec;
 }
 
-void CudaProgram::launch(CUstream stream) const { GACER_CU(cuGraphLaunch(exec_, stream)); }
+void CudaProgram::launch(CUstream stream) const { GACER_CU(cuGraphLaunch(exec_.get(), stream)); }
 
 double CudaProgram::run() {
   context_.make_current();
@@ -177,18 +177,16 @@ double CudaProgram::run() {
 }
 
 void CudaProgram::run_once(CUgraph graph) {
-  CUgraphExec exec = instantiate(graph);
+  const ExecOwner exec = instantiate(graph);
   begin_.record(stream_);
-  const CUresult result = cuGraphLaunch(exec, stream_.get());
-  const CUresult sync = result == CUDA_SUCCESS ? cuStreamSynchronize(stream_.get()) : result;
-  cuGraphExecDestroy(exec);
-  check(sync, "cuGraphLaunch");
+  GACER_CU(cuGraphLaunch(exec.get(), stream_.get()));
+  stream_.synchronize();
 }
 
 std::vector<PlacementRow> CudaProgram::observe_placement() {
   context_.make_current();
   // Only what is instantiated under the profiler is seen kernel by kernel.
-  const auto activity = observe_kernels([&] { run_once(graph_); });
+  const auto activity = observe_kernels([&] { run_once(graph_.get()); });
   std::map<std::uint32_t, PlacementRow> rows;
   for (const PlacedLaunch& placed : placed_) {
     PlacementRow& row = rows[context_number(placed.context)];
@@ -213,7 +211,7 @@ std::vector<StepTime> CudaProgram::run_traced() {
   step_events_.clear();
   for (std::size_t i = 0; i < 2 * steps_.size(); ++i)
     step_events_.push_back(std::make_unique<Event>());
-  GraphOwner graph;
+  const GraphOwner graph = make_graph();
   assemble(graph.get(), steps_, /*with_events=*/true);
   run_once(graph.get());
 
@@ -229,11 +227,11 @@ std::vector<StepTime> CudaProgram::run_traced() {
   return times;
 }
 
-void CudaProgram::verify() const {
+void CudaProgram::verify(CUgraph graph) const {
   std::size_t num_nodes = 0;
-  GACER_CU(cuGraphGetNodes(graph_, nullptr, &num_nodes));
+  GACER_CU(cuGraphGetNodes(graph, nullptr, &num_nodes));
   std::vector<CUgraphNode> nodes(num_nodes);
-  GACER_CU(cuGraphGetNodes(graph_, nodes.data(), &num_nodes));
+  GACER_CU(cuGraphGetNodes(graph, nodes.data(), &num_nodes));
   int kernels = 0;
   for (CUgraphNode node : nodes) {
     CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;

@@ -7,6 +7,7 @@
 #include "backend/cuda/capture.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/driver.h"
+#include "backend/cuda/graph_owner.h"
 #include "device/device.h"
 
 namespace gacer::cuda {
@@ -27,7 +28,6 @@ class CudaProgram final : public Program {
   /// Assembles and instantiates. Error{kUnsupported} when a kernel does not fit its SM set (some
   /// clusters need more than a small set offers).
   CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps);
-  ~CudaProgram() override;
   CudaProgram(const CudaProgram&) = delete;
   CudaProgram& operator=(const CudaProgram&) = delete;
 
@@ -39,21 +39,21 @@ class CudaProgram final : public Program {
 
   /// Enqueues one round; host cost is one graph launch.
   void launch(CUstream stream) const;
-  /// Reads the graph back and compares it with the steps, node by node: number of kernels, context,
-  /// priority. Throws Error{kInternal} naming the step.
-  void verify() const;
 
  private:
+  /// Reads the graph back and compares it with the steps, node by node: number of kernels, context,
+  /// priority. Throws Error{kInternal} naming the step.
+  void verify(CUgraph graph) const;
   void assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events);
   /// A program of its own that runs once.
   void run_once(CUgraph graph);
-  CUgraphExec instantiate(CUgraph graph) const;
+  ExecOwner instantiate(CUgraph graph) const;
 
   Context& context_;
   const Stream& stream_;
   std::vector<ProgramStep> steps_;
-  CUgraph graph_ = nullptr;
-  CUgraphExec exec_ = nullptr;
+  GraphOwner graph_;
+  ExecOwner exec_;
   int num_launches_ = 0;
   double last_launch_us_ = 0;
   std::vector<PlacedLaunch> placed_;

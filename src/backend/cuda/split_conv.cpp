@@ -53,10 +53,15 @@ std::size_t shared_bytes(const SplitForm& form) {
          sizeof(float);
 }
 
+std::size_t most_shared(const Context& context) {
+  return std::min(kMaxShared, context.max_shared_bytes());
+}
+
 /// Whether there is a kernel for it that may be launched.
 bool is_legal(const SplitForm& form, const Context& context) {
   return form.warps <= split_conv_max_warps(form.tiles, form.groups) &&
-         shared_bytes(form) <= kMaxShared && (form.cluster == 1 || context.has_clusters());
+         shared_bytes(form) <= most_shared(context) &&
+         (form.cluster == 1 || context.has_clusters());
 }
 
 /// Tiles of the result.
@@ -284,7 +289,7 @@ class SplitConvKernel final : public Kernel {
       values.insert(values.end(), shift.begin(), shift.end());
       affine_ = services.upload(bytes_as(dtype, values));
     }
-    allow_shared_bytes(services.context(), kernel_, kMaxShared);
+    allow_shared_bytes(services.context(), kernel_, most_shared(services.context()));
   }
   bool reads_input(int input) const override { return input == 0 || input == plan_.operand; }
   void record(const Bindings& bindings, Recorder& recorder) const override {

@@ -99,7 +99,7 @@ Result<SqueezeExcitePlan> plan_squeeze_excite(const KernelCall& call) {
   a.beta = activation->beta;
   set_cluster(a, 1, vector, 0);
   if (sum_bytes(a, 1) + 4 * sizeof(float) * kSqueezeExciteMaxCluster > kMaxSums)
-    return refuse("{} channels are too many for a block", a.channels);
+    return refuse("{} channels and {} results are too many for a block", a.channels, a.outputs);
   return plan;
 }
 

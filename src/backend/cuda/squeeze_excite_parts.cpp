@@ -176,6 +176,8 @@ class SqueezeExciteParts final : public KernelImpl {
     };
     const std::array<std::vector<std::string>, kNumParts> keys = {guesses(kPool), guesses(kFirst),
                                                                   guesses(kSecond)};
+    for (const std::vector<std::string>& own : keys)
+      if (own.empty()) return {};
     const std::size_t most = std::max(keys[kFirst].size(), keys[kSecond].size());
     std::vector<std::string> all;
     for (std::size_t i = 0; i < most; ++i)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "backend/cuda/kernels/activation_code.h"
 #include "backend/cuda/pointwise.h"
 
 namespace gacer::cuda {
@@ -82,6 +83,22 @@ Result<void> product_types(DType a, DType result) {
   if (result == a || result == DType::kF32) return {};
   return refuse("input {} and output {}", to_string(a), to_string(result));
 }
+
+#define GACER_SAME(name) \
+  static_assert(static_cast<int>(Activation::name) == static_cast<int>(ActivationCode::name))
+GACER_SAME(kIdentity);
+GACER_SAME(kRelu);
+GACER_SAME(kLeakyRelu);
+GACER_SAME(kClip);
+GACER_SAME(kSigmoid);
+GACER_SAME(kHardSigmoid);
+GACER_SAME(kHardSwish);
+GACER_SAME(kSilu);
+GACER_SAME(kGelu);
+GACER_SAME(kGeluTanh);
+GACER_SAME(kTanh);
+GACER_SAME(kElu);
+#undef GACER_SAME
 
 Result<FusedActivation> fused_activation(const KernelCall& call) {
   FusedActivation fused;

@@ -320,6 +320,23 @@ TEST_P(CudaKernel, ResizesInEveryMode) {
   check(make_resize_case({2, 8, 3, 4, 5}, {2, 8, 6, 7, 9}, resize("linear", "half_pixel")));
 }
 
+TEST_P(CudaKernel, SlicesInEveryDirection) {
+  using testing::make_integer_case;
+  constexpr std::int64_t kFar = std::numeric_limits<std::int64_t>::max();
+  check(make_integer_case("Slice", {2, 16, 9, 8}, {{-1}, {-kFar}, {3}, {-1}}));
+  check(make_integer_case("Slice", {2, 16, 9, 8}, {{7, 1}, {-kFar, kFar}, {2, 3}, {-3, 2}}));
+  check(make_integer_case("Slice", {2, 16, 9, 8}, {{5}, {6}, {2}, {-kFar}}));
+}
+
+TEST_P(CudaKernel, FirstConvolutionsWithAnyPadding) {
+  // Folded images are packed otherwise for odd paddings.
+  for (const int pad : {3, 2}) {
+    Attributes a = conv(7, 2);
+    a.set("pads", std::vector<std::int64_t>{pad, pad, pad, pad});
+    check(make_case("Conv", {{2, 3, 32, 32}, {64, 3, 7, 7}, {64}}, {1, 2}, a));
+  }
+}
+
 TEST_P(CudaKernel, LocalResponseNormalization) {
   Attributes a;
   a.set("alpha", 0.5F);

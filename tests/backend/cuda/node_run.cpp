@@ -200,17 +200,27 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
 
 NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
                           unsigned seed) {
+  return make_integer_case("Resize", image, {{}, {}, result.dims()}, std::move(attributes), seed);
+}
+
+NodeCase make_integer_case(const std::string& op, const Shape& image,
+                           const std::vector<std::vector<std::int64_t>>& integers,
+                           Attributes attributes, unsigned seed) {
   NodeCase made;
   std::mt19937 random(seed);
   Node node;
-  node.op = "Resize";
-  node.name = "Resize";
+  node.op = op;
+  node.name = op;
   made.inputs = {random_tensor(image, random)};
-  const std::vector<std::int64_t> sizes = result.dims();
-  node.inputs = {
-      made.graph.add_input("x", DType::kF32, image), kNone, kNone,
-      made.graph.add_constant("sizes", Tensor::from<std::int64_t>(Shape{result.rank()}, sizes))};
-  node.num_op_inputs = 4;
+  node.inputs = {made.graph.add_input("x", DType::kF32, image)};
+  for (const std::vector<std::int64_t>& values : integers) {
+    const Shape shape{static_cast<std::int64_t>(values.size())};
+    node.inputs.push_back(values.empty()
+                              ? kNone
+                              : made.graph.add_constant("i" + std::to_string(node.inputs.size()),
+                                                        Tensor::from<std::int64_t>(shape, values)));
+  }
+  node.num_op_inputs = static_cast<int>(node.inputs.size());
   node.attributes = std::move(attributes);
   Value value;
   value.name = "y";

@@ -31,6 +31,11 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
 NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
                           unsigned seed = 1);
 
+/// A node of an image and constant integers, one list an operand; an empty list is an absent one.
+NodeCase make_integer_case(const std::string& op, const Shape& image,
+                           const std::vector<std::vector<std::int64_t>>& integers,
+                           Attributes attributes = {}, unsigned seed = 1);
+
 /// A value that stays as it was while convert() changes all others.
 enum class Kept { kNothing, kImage, kResultType };
 

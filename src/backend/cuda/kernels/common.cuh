@@ -4,6 +4,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "backend/cuda/kernels/activation_code.h"
+
 namespace {
 
 __device__ inline float to_float(float x) { return x; }
@@ -31,34 +33,44 @@ struct alignas(sizeof(T) * V) Pack {
   T at[V];
 };
 
-// The numbers of gacer::Activation, checked on the host side.
-enum ActivationCode {
-  kIdentity,
-  kRelu,
-  kLeakyRelu,
-  kClip,
-  kSigmoid,
-  kHardSigmoid,
-  kHardSwish,
-  kSilu,
-  kGelu,
-  kGeluTanh,
-  kTanh,
-  kElu
-};
+using gacer::cuda::kClip;
+using gacer::cuda::kElu;
+using gacer::cuda::kGelu;
+using gacer::cuda::kGeluTanh;
+using gacer::cuda::kHardSigmoid;
+using gacer::cuda::kHardSwish;
+using gacer::cuda::kIdentity;
+using gacer::cuda::kLeakyRelu;
+using gacer::cuda::kRelu;
+using gacer::cuda::kSigmoid;
+using gacer::cuda::kSilu;
+using gacer::cuda::kTanh;
+
+/// Larger and smaller of two numbers; NaN stays NaN, as in the reference.
+__device__ inline float max_or_nan(float a, float b) {
+  float result;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+__device__ inline float min_or_nan(float a, float b) {
+  float result;
+  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+  return result;
+}
+__device__ inline float relu(float x) { return max_or_nan(x, 0.0f); }
 
 __device__ inline float activate(int code, float x, float alpha, float beta) {
   switch (code) {
     case kRelu:
-      return fmaxf(x, 0.0f);
+      return relu(x);
     case kLeakyRelu:
       return x < 0 ? alpha * x : x;
     case kClip:
-      return fminf(fmaxf(x, alpha), beta);
+      return min_or_nan(max_or_nan(x, alpha), beta);
     case kSigmoid:
       return 1.0f / (1.0f + __expf(-x));
     case kHardSigmoid:
-      return fmaxf(0.0f, fminf(1.0f, alpha * x + beta));
+      return max_or_nan(0.0f, min_or_nan(1.0f, alpha * x + beta));
     case kHardSwish:
       return x * fmaxf(0.0f, fminf(1.0f, x * (1.0f / 6.0f) + 0.5f));
     case kSilu:
@@ -83,7 +95,7 @@ __device__ __noinline__ float activate_by_call(int code, float x, float alpha, f
 }
 __device__ inline float activate_many(int code, float x, float alpha, float beta) {
   if (code == kIdentity) return x;
-  if (code == kRelu) return fmaxf(x, 0.0f);
+  if (code == kRelu) return relu(x);
   if (code == kHardSwish) return x * fmaxf(0.0f, fminf(1.0f, x * (1.0f / 6.0f) + 0.5f));
   return activate_by_call(code, x, alpha, beta);
 }

@@ -98,7 +98,7 @@ __device__ void depthwise(T* y, const T* x, const float* weight, const float* bi
   if (a.activation == kIdentity)
     write<T, V, kTile>(to, acc, count, a, [](float value) { return value; });
   else if (a.activation == kRelu)
-    write<T, V, kTile>(to, acc, count, a, [](float value) { return fmaxf(value, 0.0f); });
+    write<T, V, kTile>(to, acc, count, a, [](float value) { return relu(value); });
   else if (a.activation == kHardSwish)
     write<T, V, kTile>(to, acc, count, a, [](float value) {
       return value * fmaxf(0.0f, fminf(1.0f, value * (1.0f / 6.0f) + 0.5f));

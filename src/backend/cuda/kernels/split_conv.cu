@@ -36,7 +36,7 @@ struct PairOf<__nv_bfloat16> {
   using type = __nv_bfloat162;
 };
 
-/// max(x * scale + shift, low) of eight elements.
+/// x * scale + shift of eight elements, or the larger of that and zero.
 template <typename T>
 __device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, bool has_relu) {
   using Pair = typename PairOf<T>::type;

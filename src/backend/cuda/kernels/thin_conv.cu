@@ -189,7 +189,7 @@ __device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* 
   if (a.activation == kIdentity)
     finish<T, kTiles>(y, sums, own_bias, place, a, [](float v) { return v; });
   else if (a.activation == kRelu)
-    finish<T, kTiles>(y, sums, own_bias, place, a, [](float v) { return fmaxf(v, 0.0f); });
+    finish<T, kTiles>(y, sums, own_bias, place, a, [](float v) { return relu(v); });
   else
     finish<T, kTiles>(y, sums, own_bias, place, a,
                       [&](float v) { return activate_many(a.activation, v, a.alpha, a.beta); });
