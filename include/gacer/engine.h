@@ -26,24 +26,24 @@ struct Progress {
 };
 
 struct EngineOptions {
-  std::string device = "cpu";     ///< "cpu", "cuda:0", "sim:FILE"
-  std::string device_options;     ///< backend-specific: "impl=plain", "threads=2"
-  std::string precision = "f32";  ///< f32 | tf32 | fp16 | bf16
-  std::string profile_path;       ///< SQLite file; empty: the user's cache directory
-  bool use_profile = true;        ///< false: measure all, keep nothing
+  std::string device = "cpu";       ///< "cpu", "cuda:0", "sim:FILE"
+  std::string device_options = {};  ///< backend-specific: "impl=plain", "threads=2"
+  std::string precision = "f32";    ///< f32 | tf32 | fp16 | bf16
+  std::string profile_path = {};    ///< SQLite file; empty: the user's cache directory
+  bool use_profile = true;          ///< false: measure all, keep nothing
   std::uint64_t seed = 1;
-  std::vector<std::string> disabled_passes;
+  std::vector<std::string> disabled_passes = {};
   /// A command (a path and arguments) that brings a profile up to date for the same tenants in a
   /// process of its own, which a kernel may crash or hang: `gacer profile MODEL… --db
   /// PROFILE_PATH` and what else these options say. "--announce 3" is added. Empty: this process
   /// measures. Without a profile this process measures, too.
-  std::vector<std::string> measuring_command;
+  std::vector<std::string> measuring_command = {};
   /// That process's own side: a descriptor on which it tells what it is measuring; -1: none.
   int announce_descriptor = -1;
-  std::function<void(const Progress&)> on_progress;
+  std::function<void(const Progress&)> on_progress = {};
   /// What a user should know though work goes on: a profile that was corrupt and is begun anew, a
   /// variant that crashed.
-  std::function<void(const std::string&)> on_warning;
+  std::function<void(const std::string&)> on_warning = {};
   const std::atomic<bool>* is_cancelled = nullptr;  ///< long work stops with Error{kInterrupted}
 };
 

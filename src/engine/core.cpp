@@ -50,14 +50,6 @@ ErrorKind kind_of(const MeasuringEnd& end) {
   return ErrorKind::kDevice;
 }
 
-void require_valid(const TenantSpec& spec) {
-  if (spec.mode == TenantMode::kTrain)
-    fail(ErrorKind::kUnsupported, "'{}': training is not built in this version", spec.model);
-  if (spec.batch < 1 || spec.repeat < 1 || !(spec.weight > 0))
-    fail(ErrorKind::kUsage, "'{}': batch {}, repeat {} and weight {} must be positive", spec.model,
-         spec.batch, spec.repeat, spec.weight);
-}
-
 }  // namespace
 
 const std::vector<std::string>& simple_policies() {
@@ -92,7 +84,6 @@ EngineCore::EngineCore(EngineOptions options)
 }
 
 int EngineCore::add_tenant(const TenantSpec& spec) {
-  require_valid(spec);
   TenantSpec named = spec;
   named.name = make_tenant_name(spec, infos_);
   return place(named, loader_.load(named));

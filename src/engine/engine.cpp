@@ -8,6 +8,7 @@
 #include "engine/explain.h"
 #include "engine/guard.h"
 #include "engine/measure.h"
+#include "plan/verify.h"
 #include "profile/recording.h"
 
 namespace gacer {
@@ -192,6 +193,8 @@ Comparison Engine::compare(const std::vector<std::string>& policies, const Measu
 Comparison Engine::measure(const Plan& plan, const MeasureOptions& options) {
   EngineCore& core = state_->core;
   core.require_tenants();
+  // Before minutes are spent on measuring for a plan that does not fit.
+  verify_plan(core.problem(), plan);
   std::vector<Contender> contenders;
   double profile_s = 0;
   if (options.beside_simple) {

@@ -63,15 +63,21 @@ double profiled_utilization(const Problem& problem, const ProfileTable& rows, co
 std::vector<TenantResult> tenant_results(const EngineCore& core, const Entry& entry) {
   std::vector<TenantResult> results;
   for (std::size_t t = 0; t < core.tenants().size(); ++t) {
+    // Events between the steps make traced rounds longer: their ends are put to the scale of a
+    // round without.
     std::vector<double> ends;
     for (const auto& trace : entry.traces) {
+      const double traced_ms = round_end(trace);
+      const double scale = traced_ms > entry.result.median_ms && entry.result.median_ms > 0
+                               ? entry.result.median_ms / traced_ms
+                               : 1;
       double end = 0;
       for (const StepTime& time : trace) {
         const StepRef ref = entry.compiled->refs()[static_cast<std::size_t>(time.step)];
         if (entry.compiled->plan().step(ref).tenant == static_cast<int>(t))
           end = std::max(end, time.end_ms);
       }
-      ends.push_back(end);
+      ends.push_back(end * scale);
     }
     TenantResult result;
     const PlacedTenant& tenant = *core.tenants()[t];

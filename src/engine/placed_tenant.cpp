@@ -104,7 +104,16 @@ const LoadedModel& ModelLoader::adopt(const std::string& key, Graph graph) {
   return models_.emplace(key, std::move(model)).first->second;
 }
 
+void require_valid(const TenantSpec& spec) {
+  if (spec.mode == TenantMode::kTrain)
+    fail(ErrorKind::kUnsupported, "'{}': training is not built in this version", spec.model);
+  if (spec.batch < 1 || spec.repeat < 1 || !(spec.weight > 0))
+    fail(ErrorKind::kUsage, "'{}': batch {}, repeat {} and weight {} must be positive", spec.model,
+         spec.batch, spec.repeat, spec.weight);
+}
+
 const LoadedModel& ModelLoader::load(const TenantSpec& spec) {
+  require_valid(spec);
   const std::string key = model_key(spec);
   if (const auto found = models_.find(key); found != models_.end()) return found->second;
   try {

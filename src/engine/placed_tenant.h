@@ -23,6 +23,9 @@ struct LoadedModel {
   std::vector<std::string> pass_log;
 };
 
+/// Error{kUnsupported} for training, {kUsage} for numbers that must be positive and are not.
+void require_valid(const TenantSpec& spec);
+
 /// Reads models and prepares them for one device. Loading the same model twice gives the same
 /// graph.
 class ModelLoader {

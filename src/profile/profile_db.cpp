@@ -109,7 +109,8 @@ class Statement {
   int bound_ = 0;
 };
 
-/// Why a file cannot be used although it can be read: its new name's suffix and words for people.
+/// Why a profile cannot be used although it can be read: its new name's suffix and words for
+/// people.
 struct Unusable {
   std::string suffix;
   std::string reason;
@@ -136,6 +137,11 @@ int pragma(sqlite3* handle, const std::string& path, const char* sql) {
   return statement.step("read the header") ? static_cast<int>(statement.integer(0)) : 0;
 }
 
+[[noreturn]] void fail_foreign(const std::string& path, const char* what) {
+  fail(ErrorKind::kIo, "profile '{}': the file is {}; name another one with --db or move it away",
+       path, what);
+}
+
 /// Checks a file of any origin. Returns true when it is empty and must be set up.
 bool check_file(sqlite3* handle, const std::string& path, std::optional<Unusable>& unusable) {
   // One transaction: another process may be setting the file up right now.
@@ -145,9 +151,8 @@ bool check_file(sqlite3* handle, const std::string& path, std::optional<Unusable
   const int application = pragma(handle, path, "PRAGMA application_id");
   execute(handle, path, "COMMIT", "end a transaction");
   if (is_new) return true;
-  if (application != kApplicationId) {
-    unusable = {"foreign", "it is a database of another program"};
-  } else if (version != kSchema) {
+  if (application != kApplicationId) fail_foreign(path, "a database of another program");
+  if (version != kSchema) {
     unusable = {fmt::format("schema-{}", version),
                 fmt::format("its schema is {}, this build's is {}", version, kSchema)};
   } else {
@@ -198,6 +203,7 @@ std::optional<Unusable> open_file(Connection& connection, const std::string& pat
     if (is_new) set_up(connection.handle, path);
   } catch (const SqliteError& e) {
     if (!e.is_damage()) throw;
+    if (sqlite3_errcode(connection.handle) == SQLITE_NOTADB) fail_foreign(path, "no profile");
     return Unusable{"corrupt", sqlite3_errmsg(connection.handle)};
   }
   return std::nullopt;

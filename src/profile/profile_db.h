@@ -12,9 +12,9 @@ namespace gacer {
 /// once (write-ahead log, waits of up to ten seconds for a lock). Not thread-safe.
 class ProfileDb {
  public:
-  /// Opens or creates the file and its folders. A file that is corrupt, no database, or of another
-  /// schema is renamed to "PATH.corrupt-N" or "PATH.schema-V-N" and a new one begun: see
-  /// warnings(). Error{kIo} names the path when it cannot be created or written.
+  /// Opens or creates the file and its folders. A profile that is damaged or of another schema is
+  /// renamed to "PATH.corrupt-N" or "PATH.schema-V-N" and a new one begun: see warnings().
+  /// Error{kIo} names the path when it cannot be created or written, or is another program's.
   explicit ProfileDb(std::string path);
   ~ProfileDb();
   ProfileDb(ProfileDb&&) noexcept;

@@ -56,8 +56,9 @@ std::string summary_sentence(const Comparison& comparison) {
   const PolicyResult* best = chosen_result(comparison);
   if (best == nullptr) return "No policy was measured.";
   std::string text =
-      fmt::format("One round of {} takes {} ms with the {} plan", list_tenants(comparison),
-                  format_ms(best->median_ms), best->policy);
+      fmt::format("One round of {} takes {} ms{} with the {} plan", list_tenants(comparison),
+                  format_ms(best->median_ms),
+                  comparison.device.kind == "sim" ? " on the simulated device" : "", best->policy);
   const std::string sequential =
       compare_to(comparison, *best, "sequential", "running one after the other");
   const std::string& simple = comparison.best_simple;

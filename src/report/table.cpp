@@ -46,6 +46,7 @@ std::string pad(const std::string& text, std::size_t width, Align align) {
 
 std::string device_line(const DeviceInfo& device) {
   std::string text = device.name;
+  if (device.kind == "sim") text += " (simulated)";
   if (!device.driver.empty()) text += " · driver " + device.driver;
   for (const auto& [name, library_version] : device.libraries)
     text += fmt::format(" · {} {}", name, library_version);

@@ -1,5 +1,6 @@
 """Whatever goes wrong: one message that names it, the right exit code, no partial file."""
 
+import json
 import os
 import re
 import subprocess
@@ -98,10 +99,21 @@ def test_a_cache_that_cannot_be_made_is_named(gacer, conv, tmp_path):
 
 
 def test_a_corrupt_cache_is_put_aside(gacer, conv, tmp_path):
-    (tmp_path / "rows.db").write_bytes(b"this is no database, but it is long enough to look at" * 40)
+    gacer("profile", conv, "--db", "rows.db")
+    with open(tmp_path / "rows.db", "r+b") as file:
+        file.seek(100)
+        file.write(b"\xa5" * 4000)
     said = gacer("run", conv, "--db", "rows.db", *QUICK).stderr
     (aside,) = (path.name for path in tmp_path.iterdir() if "corrupt" in path.name)
     assert "warning" in said and aside in said
+
+
+def test_a_file_that_is_no_profile_stays_as_it_is(gacer, conv, tmp_path):
+    notes = tmp_path / "notes.txt"
+    notes.write_text("my notes")
+    said = message_of(gacer("run", conv, "--db", "notes.txt", *QUICK, code=IO))
+    assert "notes.txt" in said and "--db" in said
+    assert notes.read_text() == "my notes"
 
 
 def test_a_full_disk_is_said(gacer, conv, tmp_path):
@@ -110,6 +122,26 @@ def test_a_full_disk_is_said(gacer, conv, tmp_path):
     with open("/dev/full", "w") as full:
         result = subprocess.run([gacer.path, "zoo"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert result.returncode == IO and "standard output" in result.stderr
+
+
+def test_results_have_a_place_before_anything_is_measured(gacer, conv):
+    said = message_of(gacer("run", conv, "--html", "nowhere/report.html", *QUICK, code=IO))
+    assert "'nowhere'" in said
+
+
+def test_one_full_disk_does_not_keep_the_rest_from_being_written(gacer, conv, tmp_path):
+    gacer("run", conv, "--json", "/dev/full", "--save-plan", "a.plan.json", "--trace", "a.trace.json", *QUICK, code=IO)
+    assert json.loads((tmp_path / "a.plan.json").read_text()) and json.loads((tmp_path / "a.trace.json").read_text())
+
+
+def test_check_refuses_what_run_refuses(gacer):
+    assert "training" in message_of(gacer("check", "zoo:resnet18:train@2", code=UNSUPPORTED))
+
+
+def test_a_simulated_device_gives_no_outputs(gacer, conv):
+    gacer("profile", conv, "--record", "device.rec.json")
+    assert "simulated" in message_of(gacer("run", conv, "--device", "sim:device.rec.json", "--output", "o", *QUICK, code=USAGE))
+    assert "(simulated)" in gacer("run", conv, "--device", "sim:device.rec.json", *QUICK).stdout
 
 
 def test_a_full_disk_leaves_no_partial_file(gacer, conv, tmp_path):

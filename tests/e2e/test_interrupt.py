@@ -58,3 +58,12 @@ def test_the_second_signal_kills(gacer, tmp_path):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode in (-signal.SIGINT, 130)
+
+
+def test_a_replay_that_waits_for_requests_stops(gacer, conv, tmp_path):
+    gacer("run", conv, "--policy", "sequential", "--time", "50ms", "--save-plan", "a.plan.json")
+    process = subprocess.Popen([gacer.path, "replay", "a.plan.json"], cwd=tmp_path, env=gacer.environment, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert "ready" in process.stdout.readline() and "plans" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 130

@@ -71,6 +71,7 @@ def test_page_shows_a_bar_for_each_tenant_in_a_browser(gacer, conv, dense, tmp_p
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={tmp_path}/profile",
          "--virtual-time-budget=4000", "--dump-dom", f"file://{tmp_path}/report.html"],
         capture_output=True, text=True, timeout=120, check=True).stdout  # fmt: skip
+    assert "[object " not in page
     timelines = re.findall(r'<svg class="tl".*?data-policy="([^"]+)".*?</svg>', page, re.S)
     report = json.loads((tmp_path / "report.json").read_text())
     assert set(timelines) == {policy["name"] for policy in report["policies"]}

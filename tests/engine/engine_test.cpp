@@ -10,6 +10,7 @@
 #include "profile/profile_db.h"
 #include "tests/engine/support.h"
 #include "tests/support/expect_error.h"
+#include "zoo/net_builder.h"
 
 namespace gacer {
 namespace {
@@ -284,6 +285,34 @@ TEST_F(EngineTest, ARecordingCanBePlannedFor) {
   const Comparison comparison = engine.compare({"sequential", "streams"}, quick(), few());
   EXPECT_FALSE(comparison.policies[0].is_checked);
   EXPECT_LE(comparison.policies[1].median_ms, comparison.policies[0].median_ms * 1.001);
+}
+
+TEST_F(EngineTest, ARecordingIsPlannedForWithoutFusionsThatItsDeviceLacks) {
+  // Squeeze-and-excite and a normalized convolution: kernels of other devices take them whole.
+  NetBuilder net("fusible", 1, 4);
+  const ValueId x =
+      net.conv("stem", net.input("x", DType::kF32, Shape{16, 8, 8}), 16, {3, 1, 1, 1}, true);
+  const ValueId mean = net.global_average_pool("mean", x);
+  const ValueId hidden = net.relu("hidden", net.conv("squeeze", mean, 8, {1, 1, 0, 1}, true));
+  const ValueId gate =
+      net.op("Sigmoid", "gate", {net.conv("excite", hidden, 16, {1, 1, 0, 1}, true)});
+  const ValueId scaled = net.op("Mul", "scaled", {x, gate});
+  const ValueId normal = net.relu("relu", net.batch_norm("norm", scaled));
+  const ValueId y = net.add("y", scaled, net.conv("last", normal, 16, {3, 1, 1, 1}, true));
+  const std::string file = (dir.path / "fusible.onnx").string();
+  write_onnx(net.finish({{"out", y}}), file);
+
+  const std::string recording = (dir.path / "device.json").string();
+  EngineOptions options = testing::plain_options("");
+  options.profile_path = (dir.path / "rows.db").string();
+  options.use_profile = true;
+  Engine here(options);
+  here.add_tenant(TenantSpec::parse(file));
+  here.record(recording);
+  options.device = "sim:" + recording;
+  Engine there(options);
+  there.add_tenant(TenantSpec::parse(file));
+  EXPECT_GT(there.compare({"sequential"}, quick(), few()).policies[0].median_ms, 0);
 }
 
 TEST(Version, NamesAVersionAndACommit) {

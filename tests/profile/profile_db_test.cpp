@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/synthetic.h"
 
 namespace gacer {
@@ -19,11 +20,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class ProfileDbTest : public testing::Test {
+class ProfileDbTest : public ::testing::Test {
  protected:
   ProfileDbTest() {
     const std::string name =
-        testing::UnitTest::GetInstance()->current_test_info()->name() + std::to_string(getpid());
+        ::testing::UnitTest::GetInstance()->current_test_info()->name() + std::to_string(getpid());
     folder_ = fs::temp_directory_path() / ("gacer_profile_db_" + name);
     fs::remove_all(folder_);
     path_ = (folder_ / "deep" / "profile.db").string();
@@ -90,17 +91,18 @@ TEST_F(ProfileDbTest, ReplacesRowsOfTheSameKeyAndErases) {
   EXPECT_EQ(db.load("cpu").size(), 0U);
 }
 
-TEST_F(ProfileDbTest, MovesACorruptFileAsideAndSaysSo) {
-  fs::create_directories(fs::path(path_).parent_path());
-  write_file_atomically(path_, "this is not a database, but long enough to be read as a header: " +
-                                   std::string(4096, 'x'));
-  ProfileDb db(path_);
-  ASSERT_EQ(db.warnings().size(), 1U);
-  EXPECT_NE(db.warnings()[0].find(path_ + ".corrupt-1"), std::string::npos) << db.warnings()[0];
-  EXPECT_EQ(read_file(path_ + ".corrupt-1").substr(0, 7), "this is");
-  db.store("cpu", row(1));
-  db.flush();
-  EXPECT_EQ(db.load("cpu").size(), 1U);
+TEST_F(ProfileDbTest, LeavesFilesOfOthersAlone) {
+  fs::create_directories(folder_);
+  const std::string notes = (folder_ / "notes.txt").string();
+  for (const std::string& text : {std::string("short"), std::string(4096, 'x')}) {
+    write_file_atomically(notes, text);
+    testing::expect_error(ErrorKind::kIo, notes, [&] { ProfileDb db(notes); });
+    EXPECT_EQ(read_file(notes), text);
+  }
+  const std::string other = (folder_ / "browser.db").string();
+  execute(other, "CREATE TABLE history (url TEXT)");
+  testing::expect_error(ErrorKind::kIo, "another program", [&] { ProfileDb db(other); });
+  EXPECT_FALSE(fs::exists(other + ".foreign-1"));
 }
 
 TEST_F(ProfileDbTest, MovesADamagedDatabaseAsideAndSaysSo) {
@@ -121,20 +123,13 @@ TEST_F(ProfileDbTest, MovesADamagedDatabaseAsideAndSaysSo) {
   EXPECT_EQ(db.load("cpu").size(), 0U);
 }
 
-TEST_F(ProfileDbTest, MovesAnotherSchemaAndForeignDatabasesAside) {
+TEST_F(ProfileDbTest, MovesAnotherSchemaAside) {
   { ProfileDb db(path_); }
   execute(path_, "PRAGMA user_version=99");
-  {
-    const ProfileDb db(path_);
-    ASSERT_EQ(db.warnings().size(), 1U);
-    EXPECT_NE(db.warnings()[0].find("schema is 99"), std::string::npos) << db.warnings()[0];
-    EXPECT_TRUE(fs::exists(path_ + ".schema-99-1"));
-  }
-  const std::string other = (folder_ / "browser.db").string();
-  execute(other, "CREATE TABLE history (url TEXT)");
-  const ProfileDb db(other);
+  const ProfileDb db(path_);
   ASSERT_EQ(db.warnings().size(), 1U);
-  EXPECT_TRUE(fs::exists(other + ".foreign-1"));
+  EXPECT_NE(db.warnings()[0].find("schema is 99"), std::string::npos) << db.warnings()[0];
+  EXPECT_TRUE(fs::exists(path_ + ".schema-99-1"));
 }
 
 TEST_F(ProfileDbTest, NamesThePathWhenItCannotWrite) {

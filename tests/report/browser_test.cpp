@@ -70,6 +70,7 @@ TEST_F(Browser, DrawsABarForEveryStep) {
   for (const TenantInfo& tenant : comparison.tenants)
     EXPECT_GE(count_of(page, "data-tenant=\"" + tenant.name + "\""), 3U) << tenant.name;
   EXPECT_THAT(page, ::testing::HasSubstr("1.44x the speed of running one after the other"));
+  EXPECT_EQ(count_of(page, "[object "), 0U) << "an element became text";
 }
 
 TEST_F(Browser, ShowsHostileNamesAsText) {

@@ -25,7 +25,7 @@ namespace {
 
 constexpr const char* kFooter = R"(
 Lists each operator that cannot be run, with the reason; then, when the shapes are known, each node after
-optimisation with the kernels that take it and whether it may be cut along the batch.
+optimisation with the kernels that take it and whether it may be cut along the batch. Memory is not looked at.
 
 Examples
   gacer check model.onnx

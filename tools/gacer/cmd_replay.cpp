@@ -1,17 +1,24 @@
 // Runs rounds of saved plans on request, so that a benchmark can let gacer and something else take
 // turns on one device.
 
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
-#include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "base/error.h"
 #include "tools/gacer/command.h"
+#include "tools/gacer/interrupt.h"
 #include "tools/gacer/options.h"
 #include "tools/gacer/session.h"
 
@@ -30,6 +37,40 @@ void print_line(const std::string& line) {
   fmt::print("{}\n", line);
   if (std::fflush(stdout) != 0) throw Error(ErrorKind::kIo, "cannot write to the standard output");
 }
+
+/// Lines of the standard input. Waiting for the next one ends with Error{kInterrupted} on Ctrl-C.
+class LineReader {
+ public:
+  /// Nothing when the input has ended.
+  std::optional<std::string> next() {
+    std::size_t end = 0;
+    while ((end = text_.find('\n')) == std::string::npos) {
+      if (!read_more()) {
+        if (text_.empty()) return std::nullopt;
+        return std::exchange(text_, {});
+      }
+    }
+    std::string line = text_.substr(0, end);
+    text_.erase(0, end + 1);
+    return line;
+  }
+
+ private:
+  bool read_more() {
+    constexpr int kLookMs = 100;
+    pollfd input = {STDIN_FILENO, POLLIN, 0};
+    while (poll(&input, 1, kLookMs) <= 0)
+      if (interrupt_flag()) fail(ErrorKind::kInterrupted, "replaying was stopped");
+    std::array<char, 4096> bytes = {};
+    const ssize_t count = read(STDIN_FILENO, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) return true;
+    if (count < 0) fail(ErrorKind::kIo, "cannot read the standard input");
+    text_.append(bytes.data(), static_cast<std::size_t>(count));
+    return count > 0;
+  }
+
+  std::string text_;
+};
 
 /// Reads a number and moves past it.
 int read_number(const char*& at, const char* end, const std::string& line) {
@@ -71,8 +112,8 @@ int replay(const Options& options, const std::vector<std::string>& paths) {
                          plan_costs.launch_us);
   }
   print_line(fmt::format(R"({{"plans": [{}]}})", costs));
-  for (std::string line; std::getline(std::cin, line);)
-    if (!line.empty()) answer(engine, line);
+  for (LineReader lines; const std::optional<std::string> line = lines.next();)
+    if (!line->empty()) answer(engine, *line);
   return 0;
 }
 

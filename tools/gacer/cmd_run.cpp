@@ -47,14 +47,16 @@ void add_run_command(const Command& app, Invocation& invocation) {
           .group("Search");
   const CommandOption plan_option =
       command
-          .add_option("--plan", options->plan,
-                      "Run this plan instead of searching one; MODELs default to the plan's")
+          .add_option(
+              "--plan", options->plan,
+              "Run this plan instead of searching one, if it beats the simple policies; MODELs "
+              "default to the plan's")
           .type_name("FILE")
           .excludes(policy_option)
           .group("Search");
   command
       .add_flag("--no-guard", options->no_guard,
-                "With --plan: measure the plan alone, not beside the simple policies")
+                "With --plan: run the plan whatever the simple policies would do")
       .needs(plan_option)
       .group("Search");
   add_engine_options(command, *options);

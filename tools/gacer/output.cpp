@@ -3,6 +3,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -43,19 +46,31 @@ int report_comparison(Session& session, const Comparison& comparison,
   if (!options.is_quiet && !is_stdout_taken)
     fmt::print("{}", report_table(comparison, wants_color(STDOUT_FILENO)));
   if (options.is_verbose && !is_stdout_taken) print_notes(comparison);
-  if (!options.json.empty()) write_result(options.json, report_json(comparison, command_line));
-  if (!options.html.empty()) write_result(options.html, report_html(comparison, command_line));
-  if (!options.trace.empty()) write_result(options.trace, report_trace(comparison));
-
-  if (!options.save_plans.empty()) {
+  // What cannot be written does not keep the rest from being written; plans took longest to find.
+  std::vector<std::string> failures;
+  const auto attempt = [&](const std::string& path, const std::function<void()>& write) {
+    if (path.empty()) return;
+    try {
+      write();
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::kIo) throw;
+      failures.push_back(error.message());
+    }
+  };
+  const PolicyResult* chosen = chosen_result(comparison);
+  if (chosen != nullptr)
+    attempt(options.save_plan, [&] { save_plan(chosen->plan, options.save_plan); });
+  attempt(options.save_plans, [&] {
     make_folder(options.save_plans);
     for (const PolicyResult& result : comparison.policies)
       save_plan(result.plan, options.save_plans + "/" + result.policy + ".plan.json");
-  }
-  const PolicyResult* chosen = chosen_result(comparison);
-  if (chosen != nullptr && !options.save_plan.empty()) save_plan(chosen->plan, options.save_plan);
-  if (chosen != nullptr && !options.output.empty())
-    session.write_outputs(chosen->plan, options.output);
+  });
+  attempt(options.json, [&] { write_result(options.json, report_json(comparison, command_line)); });
+  attempt(options.html, [&] { write_result(options.html, report_html(comparison, command_line)); });
+  attempt(options.trace, [&] { write_result(options.trace, report_trace(comparison)); });
+  if (chosen != nullptr)
+    attempt(options.output, [&] { session.write_outputs(chosen->plan, options.output); });
+  if (!failures.empty()) fail(ErrorKind::kIo, "{}", fmt::join(failures, "\n"));
 
   int code = 0;
   for (const PolicyResult& result : comparison.policies) {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "report/table.h"
+#include "tools/gacer/interrupt.h"
 #include "tools/gacer/npy.h"
 
 namespace gacer::cli {
@@ -31,6 +32,16 @@ std::string file_name(const std::string& tenant, const std::string& output) {
   return name;
 }
 
+/// A file's folder must be there before minutes are spent on what goes into the file.
+void require_place(const std::string& path) {
+  if (path.empty() || path == "-") return;
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  if (!folder.empty() && !std::filesystem::is_directory(folder))
+    fail(ErrorKind::kIo, "cannot write '{}': there is no folder '{}'", path, folder);
+  if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0 && !std::filesystem::exists(path))
+    fail(ErrorKind::kIo, "cannot write '{}': the folder cannot be written to", path);
+}
+
 }  // namespace
 
 void make_folder(const std::string& folder) {
@@ -49,12 +60,18 @@ TenantSpec spec_of(const PlanTenant& tenant) {
 }
 
 Session::Session(const Options& options, const Plan* plan) : options_(options) {
+  // The engine looks at the flag; commands without one end where a signal meets them.
+  install_interrupt_handler();
   // Every argument is read before anything expensive begins.
   std::vector<TenantSpec> specs;
   for (const std::string& model : options.models) specs.push_back(TenantSpec::parse(model));
   if (specs.empty() && plan != nullptr)
     for (const PlanTenant& tenant : plan->tenants) specs.push_back(spec_of(tenant));
   if (specs.empty()) fail(ErrorKind::kUsage, "no MODEL is given");
+  for (const std::string& path : {options.json, options.html, options.trace, options.save_plan})
+    require_place(path);
+  if (!options.output.empty() && options.device.starts_with("sim:"))
+    fail(ErrorKind::kUsage, "--output '{}': a simulated device computes nothing", options.output);
 
   progress_ = std::make_unique<ProgressView>(ProgressView::mode_of(STDERR_FILENO, options.is_quiet),
                                              wants_color(STDERR_FILENO));

@@ -13,7 +13,6 @@
 #include <gacer/version.h>
 
 #include "tools/gacer/command.h"
-#include "tools/gacer/interrupt.h"
 
 namespace gacer::cli {
 namespace {
@@ -109,7 +108,6 @@ int parse_and_run(int argc, const char* const* argv) {
 }  // namespace
 
 int run_tool(int argc, const char* const* argv) {
-  install_interrupt_handler();
   try {
     const int code = parse_and_run(argc, argv);
     // What was printed may be on a full disk.

@@ -218,7 +218,7 @@ TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
   EXPECT_FALSE(supports({mul}, Layout::kBlocked16, "Conv"));
   EXPECT_FALSE(supports({relu}, Layout::kRowMajor, "MaxPool"));
   EXPECT_FALSE(supports({}, Layout::kBlocked8, "MaxPool"));
-  EXPECT_TRUE(supports({relu}, Layout::kBlocked8, "Unheard"));
+  EXPECT_FALSE(supports({}, Layout::kRowMajor, "Unheard"));
 }
 
 TEST(SimKernels, ConvertWhereTheRecordedDeviceDid) {
