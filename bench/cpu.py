@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 
+import reports
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results/cpu"
 SCRATCH = ROOT / "bench/out"
@@ -88,7 +90,7 @@ def measure_mix(mix, batch):
     with tempfile.TemporaryDirectory() as folder:
         report, plan = pathlib.Path(folder) / "report.json", pathlib.Path(folder) / "plan.json"
         run(GACER, "compare", *tenants, "--policies", "all", "--time", "1500ms", "--search-time", "6s", "--json", report, "--save-plan", plan, *gacer_options())
-        result = {"mix": mix, "batch": batch, "machine": machine(), "report": json.loads(report.read_text())}
+        result = {"mix": mix, "batch": batch, "machine": machine(), "report": reports.read(report)}
         models = [f"{exported(name)}@{batch}" for name in MIXES["mixes"][mix]]
         turns = {mode: [] for mode in ("gacer", *ORT_MODES)}
         for _ in range(MIX_TURNS):

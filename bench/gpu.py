@@ -28,6 +28,8 @@ import time
 import numpy
 import onnx
 
+import reports
+
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
 from mps import Mps, MpsUnavailable  # noqa: E402
@@ -154,7 +156,7 @@ class Bench:
             port = onnx.load(weights, load_external_data=False).graph.input[0].name
             command += ["--input", f"{model}:{port}={x}"]
         seconds = run_checked(command, self.file(f"{name}.log"))
-        report = json.loads(open(self.file(f"{name}.json")).read())
+        report = reports.read(self.file(f"{name}.json"))
         times = {p["name"]: round(p["round_ms"]["median"], 4) for p in report["policies"]}
         say(f"plan {name}: {seconds:.1f} s, {times}, chosen {report['chosen']}")
         return report

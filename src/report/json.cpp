@@ -81,9 +81,10 @@ Json report_value(const Comparison& comparison, const std::string& command) {
   value["policies"] = Json::array();
   for (const PolicyResult& result : comparison.policies)
     value["policies"].push_back(policy_value(result));
+  const auto known = [](double ms) { return ms > 0 ? Json(ms) : Json(nullptr); };
   value["bounds"] = {{"critical_path_ms", comparison.critical_path_ms},
-                     {"flop_ms", comparison.flop_ms},
-                     {"bytes_ms", comparison.bytes_ms},
+                     {"flop_ms", known(comparison.flop_ms)},
+                     {"bytes_ms", known(comparison.bytes_ms)},
                      {"area_estimate_ms", comparison.area_estimate_ms}};
   value["chosen"] = comparison.chosen;
   value["guard"] = {{"best_simple", comparison.best_simple},

@@ -1,7 +1,11 @@
 #include <unistd.h>
 
+#include <string>
+#include <string_view>
+
 #include <fmt/format.h>
 
+#include "base/error.h"
 #include "device/device.h"
 #include "report/summary.h"
 #include "report/table.h"
@@ -9,6 +13,17 @@
 
 namespace gacer::cli {
 namespace {
+
+/// Why a backend has no device, in the words of who asks for one.
+std::string reason_without(std::string_view kind) {
+  try {
+    open_device(std::string(kind));
+  } catch (const Error& error) {
+    const std::string& text = error.message();
+    return ": " + text.substr(0, text.find('\n'));
+  }
+  return "";
+}
 
 int list_devices() {
   TextTable table;
@@ -21,7 +36,8 @@ int list_devices() {
   std::string without;
   for (const Backend* backend : all_backends()) {
     const std::vector<DeviceInfo> devices = backend->find_devices();
-    if (devices.empty()) without += fmt::format("  {}: none here\n", backend->kind);
+    if (devices.empty())
+      without += fmt::format("  {}: none here{}\n", backend->kind, reason_without(backend->kind));
     for (const DeviceInfo& device : devices) {
       std::string libraries;
       for (const auto& [name, library_version] : device.libraries)
