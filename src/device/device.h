@@ -109,6 +109,9 @@ class Device {
   virtual std::vector<int> widths() const = 0;
   /// True when a variant key is tied to the size of its budget (threads of a CPU primitive).
   virtual bool is_width_fixed() const = 0;
+  /// Widths between those of widths() on which a profile times a node's best variants, too: alone,
+  /// for their area is known. Only where variants are not tied to their width.
+  virtual std::vector<int> solo_widths() const { return {}; }
 
   virtual std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) = 0;
   virtual std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) = 0;

@@ -160,8 +160,12 @@ void EngineCore::open_profile() {
   rows_ = db_->load(problem_.device.profile_id());
 }
 
+std::vector<ProfileTask> EngineCore::missing_rows() const {
+  return find_missing_rows(problem_, rows_, device_->solo_widths());
+}
+
 void EngineCore::profile_tasks(const std::string& phase) {
-  const std::vector<ProfileTask> tasks = find_missing_rows(problem_, rows_);
+  const std::vector<ProfileTask> tasks = missing_rows();
   ProfileLimits limits;
   // A GPU is timed by its own clock, and there are many variants.
   if (device_->info().kind == "cuda") {
@@ -185,7 +189,7 @@ void EngineCore::profile_tasks(const std::string& phase) {
   };
   const auto only_of = [&](const ProfileTask& task) {
     const ProblemNode& node = node_of(task);
-    const bool is_whole = task.items == node.batch;
+    const bool is_whole = task.items == node.batch && task.widths.empty();
     return is_whole ? std::vector<std::string>{} : promising_variants(rows_, node);
   };
   // GPU variants are compiled; elsewhere there is nothing to begin early.
@@ -228,6 +232,7 @@ void EngineCore::profile_here() {
   profile_tasks("profile");
   require_rows();
   profile_tasks("profile chunks");
+  profile_tasks("profile widths");
 }
 
 void EngineCore::profile_in_child() {
@@ -238,7 +243,7 @@ void EngineCore::profile_in_child() {
   listening.is_cancelled = options_.is_cancelled;
   int set_aside = 0;
   int unexplained = 0;
-  while (!is_measured_out_ && !find_missing_rows(problem_, rows_).empty()) {
+  while (!is_measured_out_ && !missing_rows().empty()) {
     const MeasuringEnd end = run_measuring_process(options_.measuring_command, listening);
     const std::size_t before = count_quarantined(rows_);
     rows_ = db_->load(problem_.device.profile_id());

@@ -13,6 +13,7 @@
 #include "engine/evaluator.h"
 #include "engine/measuring_process.h"
 #include "engine/placed_tenant.h"
+#include "engine/profiler.h"
 #include "engine/tenant_io.h"
 #include "plan/problem.h"
 #include "profile/profile.h"
@@ -80,6 +81,7 @@ class EngineCore {
   /// Missing rows come from processes that may crash; what crashed them is quarantined.
   void profile_in_child();
   void profile_here();
+  std::vector<ProfileTask> missing_rows() const;
   void profile_tasks(const std::string& phase);
   void require_rows() const;
 

@@ -287,6 +287,7 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
     }
     if (best_ms > 0 && row.solo_ms > kFarFromBest * std::max(best_ms, 0.02)) return;
     row.solo_ms = time_calls(captures, row.width, row.solo_ms);
+    if (row.saturated_ms > 0) return;
 
     const int num_groups = device_.info().num_groups;
     std::int64_t copies = device_.is_width_fixed() ? num_groups / row.width : 8;

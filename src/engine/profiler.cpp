@@ -14,10 +14,41 @@ struct Profiler::Candidate {
   const KernelImpl* impl = nullptr;
   std::string key;
   int width = 1;
+  std::string refusal;      ///< why there is no impl, if there is none
+  double saturated_ms = 0;  ///< when it is known
 };
 
+/// Whether a variant was measured at a width, or found not to work there.
+static bool is_measured_at(const ProfileTable& rows, const std::string& signature,
+                           std::int64_t items, const std::string& variant, int width) {
+  const auto rejected = rows.rejected(signature, items);
+  return rows.find(signature, items, variant, width) != nullptr ||
+         std::any_of(rejected.begin(), rejected.end(), [&](const ProfileRow& row) {
+           return row.variant == variant && row.width == width;
+         });
+}
+
+std::vector<Profiler::Candidate> Profiler::find_solo_candidates(
+    const ProfileTask& task, const KernelCall& call, const std::vector<std::string>& only) const {
+  require(known != nullptr, "known variants are measured at more widths");
+  std::vector<Candidate> candidates;
+  for (const std::string& key : only) {
+    double saturated_ms = 0;
+    for (const ProfileRow& row : known->rows(task.signature, task.items))
+      if (row.variant == key && row.saturated_ms > 0) saturated_ms = row.saturated_ms;
+    for (const int width : task.widths) {
+      if (is_measured_at(*known, task.signature, task.items, key, width)) continue;
+      const Result<const KernelImpl*> impl = find_variant(device_, call, key, width);
+      candidates.push_back(
+          {impl ? *impl : nullptr, key, width, impl ? std::string() : impl.reason(), saturated_ms});
+    }
+  }
+  return candidates;
+}
+
 std::vector<Profiler::Candidate> Profiler::find_candidates(
-    const KernelCall& call, const std::vector<std::string>& only) const {
+    const ProfileTask& task, const KernelCall& call, const std::vector<std::string>& only) const {
+  if (!task.widths.empty()) return find_solo_candidates(task, call, only);
   std::vector<Candidate> all;
   std::vector<Candidate> chosen;
   // Widest first: the fastest times come early and spare hopeless variants their measurement.
@@ -29,7 +60,7 @@ std::vector<Profiler::Candidate> Profiler::find_candidates(
       if (!impl->supports(call)) continue;
       for (std::string& key : impl->variants(call, width)) {
         if (!seen.insert(key).second) continue;
-        all.push_back({impl, key, width});
+        all.push_back({impl, key, width, {}, 0});
         if (std::find(only.begin(), only.end(), key) != only.end()) chosen.push_back(all.back());
       }
     }
@@ -42,8 +73,8 @@ void Profiler::prepare_ahead(const ProfileTask& task, const std::vector<std::str
   const KernelCall call = make_call(tenant.graph(), task.node, tenant.precision,
                                     tenant.chunk_range(task.node, {0, task.items}));
   std::map<const KernelImpl*, std::vector<std::string>> keys;
-  for (const Candidate& candidate : find_candidates(call, only))
-    keys[candidate.impl].push_back(candidate.key);
+  for (const Candidate& candidate : find_candidates(task, call, only))
+    if (candidate.impl != nullptr) keys[candidate.impl].push_back(candidate.key);
   for (const auto& [impl, variants] : keys) impl->prepare_ahead(call, variants);
 }
 
@@ -85,6 +116,7 @@ void Profiler::repeat_if_close(ProfileBench& bench, const KernelImpl& impl, cons
   constexpr double kClose = 1.3;
   if (!row.rejected.empty() || row.solo_ms > kClose * best_ms) return;
   ProfileRow again = row;
+  again.saturated_ms = 0;
   measure_one(bench, impl, call, best_ms, again);
   if (!again.rejected.empty()) {
     row.rejected = again.rejected;
@@ -116,10 +148,11 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
   double best_ms = 0;
   std::map<std::string, double> best_of_impl;
   ProfileBench bench(device_, tenant, task.node, range, constants_, limits_);
-  for (const Candidate& candidate : find_candidates(call, only)) {
+  const bool is_solo = !task.widths.empty();
+  for (const Candidate& candidate : find_candidates(task, call, only)) {
     check_cancelled();
     if (is_quarantined_here(task, candidate)) continue;
-    if (best_ms > 0 && is_hopeless(candidate, op, best_ms)) continue;
+    if (!is_solo && best_ms > 0 && is_hopeless(candidate, op, best_ms)) continue;
     ProfileRow row;
     row.signature = task.signature;
     row.items = task.items;
@@ -127,7 +160,10 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
     row.width = candidate.width;
     row.flop = cost.flop * share;
     row.bytes = cost.bytes * share;
-    measure_one(bench, *candidate.impl, call, best_by_width[candidate.width], row);
+    row.saturated_ms = candidate.saturated_ms;
+    row.rejected = candidate.refusal;
+    if (candidate.impl != nullptr)
+      measure_one(bench, *candidate.impl, call, best_by_width[candidate.width], row);
     if (row.rejected.empty()) {
       double& best = best_by_width[candidate.width];
       best = best == 0 ? row.solo_ms : std::min(best, row.solo_ms);
@@ -138,14 +174,14 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
     rows.push_back(std::move(row));
     measured.push_back(candidate);
   }
-  if (limits_.repeat_close)
+  if (limits_.repeat_close && !is_solo)
     for (std::size_t i = 0; i < rows.size(); ++i) {
       check_cancelled();
       repeat_if_close(bench, *measured[i].impl, call, best_by_width[rows[i].width], rows[i]);
     }
   constexpr double kLongEnoughMs = 0.1;
   for (const auto& [name, ms] : best_of_impl) {
-    if (ms < kLongEnoughMs) continue;
+    if (is_solo || ms < kLongEnoughMs) continue;
     double& slowdown = slowdown_.emplace(std::pair{name, op}, ms / best_ms).first->second;
     slowdown = std::min(slowdown, ms / best_ms);
   }
@@ -181,7 +217,45 @@ static bool is_measured(const ProfileTable& rows, const ProfileTask& task, std::
                      [](const ProfileRow& row) { return !is_quarantined(row); });
 }
 
-std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows) {
+namespace {
+
+/// Milliseconds of the fastest variant on Device::widths(): those on other widths come and go.
+double fastest_ms(const ProfileTable& rows, const ProfileTask& task,
+                  const std::vector<int>& solo_widths) {
+  for (const ProfileRow& row : rows.rows(task.signature, task.items))
+    if (std::find(solo_widths.begin(), solo_widths.end(), row.width) == solo_widths.end())
+      return row.solo_ms;
+  return 0;
+}
+
+/// Chunks of a node that lack rows.
+void add_chunks(const ProblemNode& node, const ProfileTable& rows, const ProfileTask& whole,
+                std::vector<ProfileTask>& missing) {
+  for (const std::int64_t items : chunk_sizes(node)) {
+    if (items == node.batch || items < node.batch / 4 || is_measured(rows, whole, items)) continue;
+    missing.push_back(whole);
+    missing.back().items = items;
+    missing.back().work *= static_cast<double>(items) / static_cast<double>(node.batch);
+  }
+}
+
+/// Widths on which a promising variant of a node lacks a row.
+std::vector<int> missing_widths(const ProblemNode& node, const ProfileTable& rows,
+                                const std::vector<int>& solo_widths) {
+  const std::vector<std::string> variants = promising_variants(rows, node);
+  std::vector<int> missing;
+  for (const int width : solo_widths)
+    if (!std::all_of(variants.begin(), variants.end(), [&](const std::string& variant) {
+          return is_measured_at(rows, node.signature, node.batch, variant, width);
+        }))
+      missing.push_back(width);
+  return missing;
+}
+
+}  // namespace
+
+std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows,
+                                           const std::vector<int>& solo_widths) {
   std::map<std::string, ProfileTask> kinds;  // by signature and batch
   for (std::size_t t = 0; t < problem.tenants.size(); ++t) {
     const ProblemTenant& tenant = problem.tenants[t];
@@ -194,27 +268,26 @@ std::vector<ProfileTask> find_missing_rows(const Problem& problem, const Profile
       kind->second.count += tenant.repeat;
     }
   }
-  std::vector<ProfileTask> missing;
+  std::vector<ProfileTask> whole;
+  std::vector<ProfileTask> chunks;
+  std::vector<ProfileTask> narrow;
   for (const auto& [key, task] : kinds)
-    if (!rows.has(task.signature, task.items)) missing.push_back(task);
-  if (missing.empty()) {
+    if (!rows.has(task.signature, task.items)) whole.push_back(task);
+  if (whole.empty()) {
     double total_ms = 0;
     for (const auto& [key, task] : kinds)
-      total_ms += task.count * rows.rows(task.signature, task.items).front().solo_ms;
+      total_ms += task.count * fastest_ms(rows, task, solo_widths);
     for (const auto& [key, task] : kinds) {
-      const double ms = task.count * rows.rows(task.signature, task.items).front().solo_ms;
-      if (ms < 0.01 * total_ms) continue;
+      if (task.count * fastest_ms(rows, task, solo_widths) < 0.01 * total_ms) continue;
       const ProblemNode& node = problem.tenants[static_cast<std::size_t>(task.tenant)]
                                     .nodes[static_cast<std::size_t>(task.node)];
-      for (const std::int64_t items : chunk_sizes(node)) {
-        if (items == node.batch || items < node.batch / 4 || is_measured(rows, task, items))
-          continue;
-        missing.push_back(task);
-        missing.back().items = items;
-        missing.back().work *= static_cast<double>(items) / static_cast<double>(node.batch);
-      }
+      add_chunks(node, rows, task, chunks);
+      narrow.push_back(task);
+      narrow.back().widths = missing_widths(node, rows, solo_widths);
+      if (narrow.back().widths.empty()) narrow.pop_back();
     }
   }
+  std::vector<ProfileTask>& missing = !whole.empty() ? whole : !chunks.empty() ? chunks : narrow;
   std::stable_sort(missing.begin(), missing.end(),
                    [](const ProfileTask& a, const ProfileTask& b) { return a.work < b.work; });
   return missing;

@@ -40,6 +40,7 @@ struct ProfileTask {
   std::int64_t items = 1;
   int count = 1;  ///< runs of it in a round
   double work = 0;
+  std::vector<int> widths = {};  ///< of Device::solo_widths(); empty: all of Device::widths()
 };
 
 /// Measures variants of nodes alone and side by side, on memory of their own.
@@ -63,9 +64,10 @@ class Profiler {
   const std::atomic<bool>* is_cancelled = nullptr;
 
   /// All variants at all widths of a task. `only` restricts them to these keys when not empty and
-  /// one of them exists. Returns the rows. Error{kInterrupted} between two variants: then
-  /// nothing of the task is reported. Error{kDevice} when a variant leaves the device unusable:
-  /// then that row alone is reported, quarantined.
+  /// one of them exists. A task with widths of its own takes exactly these keys, as far as `known`
+  /// has no row of them there, and their areas from `known`. Returns the rows. Error{kInterrupted}
+  /// between two variants: then nothing of the task is reported. Error{kDevice} when a variant
+  /// leaves the device unusable: then that row alone is reported, quarantined.
   std::vector<ProfileRow> measure(const ProfileTask& task,
                                   const std::vector<std::string>& only = {});
 
@@ -76,8 +78,10 @@ class Profiler {
   void measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
                    double best_ms, ProfileRow& row);
   bool is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const;
-  std::vector<Candidate> find_candidates(const KernelCall& call,
+  std::vector<Candidate> find_candidates(const ProfileTask& task, const KernelCall& call,
                                          const std::vector<std::string>& only) const;
+  std::vector<Candidate> find_solo_candidates(const ProfileTask& task, const KernelCall& call,
+                                              const std::vector<std::string>& only) const;
   bool is_hopeless(const Candidate& candidate, const std::string& op, double best_ms) const;
   void repeat_if_close(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
                        double best_ms, ProfileRow& row);
@@ -94,11 +98,12 @@ class Profiler {
 
 /// What the tenants' nodes need that `rows` lack. First all nodes whole, smallest work first; when
 /// none of those is missing, also chunks (halves and quarters) of the nodes that take at least one
-/// percent of the tenants' time.
-std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows);
+/// percent of the tenants' time; then those nodes whole on `solo_widths` (Device::solo_widths()).
+std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows,
+                                           const std::vector<int>& solo_widths = {});
 
-/// The variants of a node's whole batch that are worth measuring on chunks: the best of each width,
-/// alone or by area.
+/// The variants of a node's whole batch that are worth measuring on chunks and on more widths: the
+/// best of each width, alone or by area.
 std::vector<std::string> promising_variants(const ProfileTable& rows, const ProblemNode& node);
 
 }  // namespace gacer

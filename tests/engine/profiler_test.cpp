@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/core.h"
@@ -61,6 +62,58 @@ TEST_F(ProfilerTest, WholeNodesComeFirstThenChunksThenNothing) {
     profiler.measure(task);
   }
   EXPECT_TRUE(find_missing_rows(core.problem(), rows).empty());
+}
+
+TEST_F(ProfilerTest, MoreWidthsComeLastAndOnlyForPromisingVariants) {
+  Profiler profiler = make_profiler();
+  ProfileTable rows;
+  profiler.on_row = [&](const ProfileRow& row) { rows.add(row); };
+  for (int phase = 0; phase < 2; ++phase)
+    for (const ProfileTask& task : find_missing_rows(core.problem(), rows)) profiler.measure(task);
+  const int width = core.problem().device.num_groups + 1;  // none that the rows have
+  const auto tasks = find_missing_rows(core.problem(), rows, {width});
+  ASSERT_FALSE(tasks.empty());
+  for (const ProfileTask& task : tasks) {
+    EXPECT_EQ(task.items, 4);
+    EXPECT_EQ(task.widths, std::vector<int>{width});
+    const ProblemNode& node = core.problem().tenants[0].nodes[static_cast<std::size_t>(task.node)];
+    for (const std::string& variant : promising_variants(rows, node)) {
+      EXPECT_FALSE(find_missing_rows(core.problem(), rows, {width}).empty());
+      ProfileRow row = *rows.rows(task.signature, task.items).begin();
+      row.variant = variant;
+      row.width = width;
+      rows.add(row);
+    }
+  }
+  EXPECT_TRUE(find_missing_rows(core.problem(), rows, {width}).empty());
+}
+
+TEST_F(ProfilerTest, OnMoreWidthsAreasAreKnownAndVariantsThatAreGoneAreRejectedOnce) {
+  Profiler profiler = make_profiler();
+  ProfileTask task = find_missing_rows(core.problem(), {}).back();
+  const int groups = core.problem().device.num_groups;
+  ProfileTable known;
+  std::string variant;
+  for (ProfileRow row : profiler.measure(task)) {
+    if (row.width != groups || !row.rejected.empty()) continue;
+    variant = row.variant;
+    row.width = groups + 1;
+    row.saturated_ms = 7;
+    known.add(row);
+    break;
+  }
+  ASSERT_NE(variant, "");
+  profiler.known = &known;
+  profiler.on_row = [&](const ProfileRow& row) { known.add(row); };
+  task.widths = {groups};
+  const auto rows = profiler.measure(task, {variant, "nobody's"});
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows[0].width, groups);
+  EXPECT_EQ(rows[0].rejected, "");
+  EXPECT_GT(rows[0].solo_ms, 0);
+  EXPECT_EQ(rows[0].saturated_ms, 7);
+  EXPECT_THAT(rows[1].rejected, ::testing::HasSubstr("nobody's"));
+  EXPECT_TRUE(profiler.measure(task, {variant, "nobody's"}).empty());
 }
 
 TEST_F(ProfilerTest, CancellingStopsBetweenVariants) {

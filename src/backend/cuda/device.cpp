@@ -75,7 +75,8 @@ class CudaDevice final : public Device {
   }
   bool concats_in_place() const override { return true; }
   std::vector<int> widths() const override {
-    // The whole device, half and a quarter: finer widths cost profiling time and hardly pay.
+    // The whole device, half and a quarter: what is grid-limited is sought for these. Others are in
+    // solo_widths().
     std::vector<int> widths;
     for (const int share : {1, 2, 4}) {
       const int width = std::max(1, info_.num_groups / share);
@@ -84,6 +85,17 @@ class CudaDevice final : public Device {
     return widths;
   }
   bool is_width_fixed() const override { return false; }
+  std::vector<int> solo_widths() const override {
+    const std::vector<int> measured = widths();
+    std::vector<int> widths;
+    for (const int sms : {96, 72, 48, 24, 8}) {
+      const int width = sms / info_.units_per_group;
+      if (width < 1 || width >= info_.num_groups) continue;
+      if (std::find(measured.begin(), measured.end(), width) == measured.end())
+        widths.push_back(width);
+    }
+    return widths;
+  }
 
   std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
     context_.make_current();
