@@ -119,7 +119,8 @@ const LoadedModel& ModelLoader::load(const TenantSpec& spec) {
   try {
     return adopt(key, read(spec));
   } catch (Error& error) {
-    error.add_context(fmt::format("model '{}'", spec.model));
+    const bool is_named = std::string_view(error.what()).find(spec.model) != std::string_view::npos;
+    if (!is_named) error.add_context(fmt::format("model '{}'", spec.model));
     throw;
   }
 }

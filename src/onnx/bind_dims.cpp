@@ -109,7 +109,8 @@ class Binder {
     std::vector<std::string> keys;
     if (inputs_[slot.input].dims.size() == 4)
       keys.emplace_back(1, kImageAxes[static_cast<std::size_t>(slot.axis)]);
-    if (!dim(slot).symbol.empty()) keys.push_back(dim(slot).symbol);
+    const std::string& symbol = dim(slot).symbol;
+    if (!symbol.empty() && (keys.empty() || keys[0] != symbol)) keys.push_back(symbol);
     keys.push_back(label(slot));
     return keys;
   }

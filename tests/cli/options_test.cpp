@@ -17,6 +17,7 @@ TEST(Duration, ReadsItsUnits) {
   EXPECT_EQ(parse_duration("1.5s"), milliseconds(1500));
   EXPECT_EQ(parse_duration("250ms"), milliseconds(250));
   EXPECT_EQ(parse_duration("3m"), milliseconds(180000));
+  EXPECT_EQ(parse_duration("2h"), milliseconds(7200000));
   EXPECT_EQ(parse_duration("0"), milliseconds(0));
 }
 

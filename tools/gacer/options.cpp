@@ -234,8 +234,8 @@ void add_verbosity_options(const Command& command, Options& options) {
 }
 
 std::chrono::milliseconds parse_duration(const std::string& text) {
-  constexpr std::array<std::pair<std::string_view, double>, 4> kUnits{
-      {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"", 1000}}};
+  constexpr std::array<std::pair<std::string_view, double>, 5> kUnits{
+      {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}, {"", 1000}}};
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
@@ -243,7 +243,8 @@ std::chrono::milliseconds parse_duration(const std::string& text) {
   constexpr double kDay = 86'400'000;
   if (error != std::errc{} || found == kUnits.end() || !(value >= 0) ||
       value * found->second > kDay)
-    fail(ErrorKind::kUsage, "'{}' is no duration of at most a day; write 500ms, 2s or 1m", text);
+    fail(ErrorKind::kUsage, "'{}' is no duration of at most a day; write 500ms, 2s, 1m or 1h",
+         text);
   return std::chrono::milliseconds(std::llround(value * found->second));
 }
 
