@@ -11,12 +11,14 @@
 // cuDNN's backend descriptors, for dnn_plan.cpp alone.
 namespace gacer::cuda {
 
-/// Whether cuDNN says that it does not have what it was asked for. Engines that cannot be compiled
-/// for a graph are among that.
+/// Whether cuDNN says that it does not have what it was asked for. Engines that fail inside on a
+/// graph (some cannot be compiled for it) are among that; a lack of memory is not.
 inline bool is_refusal(cudnnStatus_t status) {
   const int category = CUDNN_STATUS_CATEGORY(static_cast<int>(status));
   return category == CUDNN_STATUS_BAD_PARAM || category == CUDNN_STATUS_NOT_SUPPORTED ||
-         status == CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED;
+         (category == CUDNN_STATUS_INTERNAL_ERROR &&
+          status != CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED &&
+          status != CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED);
 }
 
 /// Error with cuDNN's reason unless the call succeeded: kUnsupported for refusals if those are
