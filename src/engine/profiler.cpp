@@ -35,7 +35,7 @@ std::vector<Profiler::Candidate> Profiler::find_solo_candidates(
   for (const std::string& key : only) {
     double saturated_ms = 0;
     for (const ProfileRow& row : known->rows(task.signature, task.items))
-      if (row.variant == key && row.saturated_ms > 0) saturated_ms = row.saturated_ms;
+      if (saturated_ms == 0 && row.variant == key) saturated_ms = row.saturated_ms;
     for (const int width : task.widths) {
       if (is_measured_at(*known, task.signature, task.items, key, width)) continue;
       const Result<const KernelImpl*> impl = find_variant(device_, call, key, width);
