@@ -246,9 +246,9 @@ std::vector<std::string> Checker::measure_conditioning(CompiledPlan& baseline) {
       if (wide <= tolerances_[t][k]) continue;
       tolerances_[t][k] = wide;
       sentences.push_back(fmt::format(
-          "output '{}' of tenant '{}' changes by {:.1e} of its scale when its inputs are rounded "
-          "to "
-          "{} differently: plans whose outputs differ by no more than {:.1e} count as equal",
+          "output '{}' of tenant '{}' changes by {:.1e} of its scale when its inputs are "
+          "rounded to {} differently: plans whose outputs differ by no more than {:.1e} count as "
+          "equal",
           tenant.graph().value(tenant.graph().outputs[k]).name, tenant.info.name, changes[t][k],
           to_string(tenant.precision), wide));
     }

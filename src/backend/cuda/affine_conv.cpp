@@ -13,7 +13,6 @@ namespace gacer::cuda {
 namespace {
 
 constexpr std::string_view kFamily = "pass+";
-constexpr std::size_t kAlignment = 256;
 constexpr int kBias = 2;
 constexpr int kScale = 3;
 constexpr int kShift = 4;
@@ -74,8 +73,7 @@ class AffineConvKernel final : public Kernel {
     scale_ = services.upload_packed(*call.constant(kScale), "f32", pack_f32);
     shift_ = services.upload_packed(*call.constant(kShift), "f32", pack_f32);
     const OperandDesc& x = call.inputs[0];
-    const std::size_t bytes = static_cast<std::size_t>(x.shape.num_elements()) * size_of(x.dtype);
-    image_bytes_ = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    image_bytes_ = align_part(static_cast<std::size_t>(x.shape.num_elements()) * size_of(x.dtype));
   }
   std::size_t workspace_bytes() const override { return image_bytes_ + conv_->workspace_bytes(); }
   bool reads_input(int input) const override {

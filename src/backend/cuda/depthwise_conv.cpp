@@ -155,9 +155,7 @@ class DepthwiseConv final : public OwnKernels<DepthwisePlan> {
   Result<DepthwisePlan> make_plan(const KernelCall& call) const override { return plan(call); }
   std::vector<std::string> keys(const KernelCall& /*call*/,
                                 const DepthwisePlan& plan) const override {
-    std::vector<std::string> keys;
-    for (const Form& form : plan.forms) keys.push_back(form.key());
-    return keys;
+    return keys_of(plan.forms);
   }
   std::unique_ptr<Kernel> build(const KernelCall& call, DepthwisePlan plan,
                                 const std::string& key) const override {

@@ -21,7 +21,6 @@ namespace gacer::cuda {
 namespace {
 
 constexpr std::int64_t kPaddedChannels = 8;
-constexpr std::size_t kAlignment = 256;
 constexpr std::int64_t kPackGrain = 1 << 17;  // elements that are worth a thread
 
 struct ConvPlan {
@@ -267,8 +266,6 @@ std::vector<std::byte> pack_folded(const Tensor& weight, const DnnConv& conv, bo
   return bytes_as(conv.dtype, packed);
 }
 
-std::size_t align(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
 class ConvKernel final : public Kernel {
  public:
   ConvKernel(const Services& services, const KernelCall& call, ConvPlan plan,
@@ -304,7 +301,7 @@ class ConvKernel final : public Kernel {
                                plan_.suffix));
       input_ = call.inputs[0];
       padded_bytes_ =
-          align(static_cast<std::size_t>(Shape(conv.x).num_elements()) * size_of(dtype));
+          align_part(static_cast<std::size_t>(Shape(conv.x).num_elements()) * size_of(dtype));
     }
     const std::vector<int>& used = is_fused ? plan_.fused_inputs : plan_.rest_inputs;
     used_ = used;

@@ -195,9 +195,7 @@ class FewRows final : public OwnKernels<FewRowsPlan> {
   }
   std::vector<std::string> keys(const KernelCall& /*call*/,
                                 const FewRowsPlan& plan) const override {
-    std::vector<std::string> keys;
-    for (const FewRowsForm& form : plan.forms) keys.push_back(form.key());
-    return keys;
+    return keys_of(plan.forms);
   }
   std::unique_ptr<Kernel> build(const KernelCall& call, FewRowsPlan plan,
                                 const std::string& key) const override {

@@ -14,8 +14,6 @@ namespace gacer::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr std::string_view kKey = "own/lrn";
-
 struct LrnPlan {
   LrnArgs args;
   std::string suffix;
@@ -82,21 +80,14 @@ class LrnKernel final : public Kernel {
   CUkernel kernel_;
 };
 
-class Lrn final : public OwnKernels<LrnPlan> {
+class Lrn final : public OwnKernel<LrnPlan> {
  public:
-  explicit Lrn(const Services& services) : OwnKernels(services) {}
+  explicit Lrn(const Services& services) : OwnKernel(services, "own/lrn") {}
   std::string_view name() const override { return "lrn"; }
-  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
   Result<LrnPlan> make_plan(const KernelCall& call) const override { return plan(call); }
-  std::vector<std::string> keys(const KernelCall& /*call*/,
-                                const LrnPlan& /*plan*/) const override {
-    return {std::string(kKey)};
-  }
-  std::unique_ptr<Kernel> build(const KernelCall& /*call*/, LrnPlan plan,
-                                const std::string& key) const override {
-    if (key != kKey) return nullptr;
+  std::unique_ptr<Kernel> build_only(const KernelCall& /*call*/, LrnPlan plan) const override {
     return std::make_unique<LrnKernel>(services(), plan);
   }
 };

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -47,6 +49,38 @@ class OwnKernels : public KernelImpl {
 
  private:
   Services services_;
+};
+
+/// The keys of a plan's forms.
+template <typename Form>
+std::vector<std::string> keys_of(const std::vector<Form>& forms) {
+  std::vector<std::string> keys;
+  for (const Form& form : forms) keys.push_back(form.key());
+  return keys;
+}
+
+/// Own kernels with a single variant.
+template <typename Plan>
+class OwnKernel : public OwnKernels<Plan> {
+ public:
+  std::optional<bool> knows(const std::string& key) const final { return key == key_; }
+
+ protected:
+  OwnKernel(const Services& services, std::string_view key)
+      : OwnKernels<Plan>(services), key_(key) {}
+
+  virtual std::unique_ptr<Kernel> build_only(const KernelCall& call, Plan plan) const = 0;
+
+ private:
+  std::vector<std::string> keys(const KernelCall& /*call*/, const Plan& /*plan*/) const final {
+    return {key_};
+  }
+  std::unique_ptr<Kernel> build(const KernelCall& call, Plan plan,
+                                const std::string& key) const final {
+    return key == key_ ? build_only(call, std::move(plan)) : nullptr;
+  }
+
+  std::string key_;
 };
 
 }  // namespace gacer::cuda

@@ -8,7 +8,6 @@
 namespace gacer::cuda {
 namespace {
 
-constexpr std::string_view kKey = "own/pool";
 constexpr int kThreads = 128;
 constexpr std::int64_t kMostPacks = std::int64_t{1} << 27;  // of the kernels for small windows
 
@@ -77,21 +76,14 @@ class PoolKernel final : public Kernel {
   CUkernel vector_kernel_;
 };
 
-class Pool final : public OwnKernels<PoolPlan> {
+class Pool final : public OwnKernel<PoolPlan> {
  public:
-  explicit Pool(const Services& services) : OwnKernels(services) {}
+  explicit Pool(const Services& services) : OwnKernel(services, "own/pool") {}
   std::string_view name() const override { return "pool"; }
-  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
   Result<PoolPlan> make_plan(const KernelCall& call) const override { return plan(call); }
-  std::vector<std::string> keys(const KernelCall& /*call*/,
-                                const PoolPlan& /*plan*/) const override {
-    return {std::string(kKey)};
-  }
-  std::unique_ptr<Kernel> build(const KernelCall& /*call*/, PoolPlan plan,
-                                const std::string& key) const override {
-    if (key != kKey) return nullptr;
+  std::unique_ptr<Kernel> build_only(const KernelCall& /*call*/, PoolPlan plan) const override {
     return std::make_unique<PoolKernel>(services(), std::move(plan));
   }
 };

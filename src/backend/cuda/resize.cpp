@@ -16,8 +16,6 @@ namespace gacer::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr std::string_view kKey = "own/resize";
-
 struct ResizePlanHere {
   ResizeArgs args;
   std::vector<int> index;     ///< of the axes depth, height, width; -1 outside of the input
@@ -154,21 +152,15 @@ class ResizeKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> weight_;
 };
 
-class Resize final : public OwnKernels<ResizePlanHere> {
+class Resize final : public OwnKernel<ResizePlanHere> {
  public:
-  explicit Resize(const Services& services) : OwnKernels(services) {}
+  explicit Resize(const Services& services) : OwnKernel(services, "own/resize") {}
   std::string_view name() const override { return "resize"; }
-  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
   Result<ResizePlanHere> make_plan(const KernelCall& call) const override { return plan(call); }
-  std::vector<std::string> keys(const KernelCall& /*call*/,
-                                const ResizePlanHere& /*plan*/) const override {
-    return {std::string(kKey)};
-  }
-  std::unique_ptr<Kernel> build(const KernelCall& /*call*/, ResizePlanHere plan,
-                                const std::string& key) const override {
-    if (key != kKey) return nullptr;
+  std::unique_ptr<Kernel> build_only(const KernelCall& /*call*/,
+                                     ResizePlanHere plan) const override {
     return std::make_unique<ResizeKernel>(services(), plan);
   }
 };

@@ -15,8 +15,6 @@
 namespace gacer::cuda {
 namespace {
 
-constexpr std::string_view kKey = "own/rows";
-
 /// The numbers of ReduceCode in kernels/rows.cu.
 enum class Reduce { kMean, kSum, kMax, kMin };
 
@@ -245,21 +243,14 @@ class RowsKernel final : public Kernel {
   std::shared_ptr<CudaBuffer> bias_;
 };
 
-class Rows final : public OwnKernels<RowsPlan> {
+class Rows final : public OwnKernel<RowsPlan> {
  public:
-  explicit Rows(const Services& services) : OwnKernels(services) {}
+  explicit Rows(const Services& services) : OwnKernel(services, "own/rows") {}
   std::string_view name() const override { return "rows"; }
-  std::optional<bool> knows(const std::string& key) const override { return key == kKey; }
 
  private:
   Result<RowsPlan> make_plan(const KernelCall& call) const override { return plan(call); }
-  std::vector<std::string> keys(const KernelCall& /*call*/,
-                                const RowsPlan& /*plan*/) const override {
-    return {std::string(kKey)};
-  }
-  std::unique_ptr<Kernel> build(const KernelCall& call, RowsPlan plan,
-                                const std::string& key) const override {
-    if (key != kKey) return nullptr;
+  std::unique_ptr<Kernel> build_only(const KernelCall& call, RowsPlan plan) const override {
     return std::make_unique<RowsKernel>(services(), call, std::move(plan));
   }
 };

@@ -16,6 +16,9 @@
 
 namespace gacer::cuda {
 
+/// Bytes of a part of a workspace, so that the next part begins where any kernel can read it.
+inline std::size_t align_part(std::size_t bytes) { return (bytes + 255) / 256 * 256; }
+
 /// Device memory from cuMemAlloc. Error{kOutOfMemory} states bytes asked for and bytes free.
 class CudaBuffer final : public Buffer {
  public:

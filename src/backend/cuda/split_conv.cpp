@@ -34,8 +34,8 @@ struct SplitForm {
   int groups = 1;  ///< of 8 pixels
   int warps = 8;
   int cluster = 1;  ///< blocks that share a sum
-  std::string text() const {
-    const std::string block = fmt::format("t{}g{}w{}", tiles, groups, warps);
+  std::string key() const {
+    const std::string block = fmt::format("{}t{}g{}w{}", kFamily, tiles, groups, warps);
     return cluster == 1 ? block : block + fmt::format("c{}", cluster);
   }
 };
@@ -101,9 +101,7 @@ std::optional<SplitForm> find_form(const std::string& key) {
     for (const int groups : kGroups)
       for (const int warps : kWarps)
         for (const int cluster : kClusters)
-          if (const SplitForm form{tiles, groups, warps, cluster};
-              key == std::string(kFamily) + form.text())
-            return form;
+          if (const SplitForm form{tiles, groups, warps, cluster}; key == form.key()) return form;
   return std::nullopt;
 }
 
@@ -334,9 +332,7 @@ class SplitConv final : public OwnKernels<SplitConvPlan> {
   }
   std::vector<std::string> keys(const KernelCall& /*call*/,
                                 const SplitConvPlan& plan) const override {
-    std::vector<std::string> keys;
-    for (const SplitForm& form : plan.forms) keys.push_back(std::string(kFamily) + form.text());
-    return keys;
+    return keys_of(plan.forms);
   }
   std::unique_ptr<Kernel> build(const KernelCall& call, SplitConvPlan plan,
                                 const std::string& key) const override {

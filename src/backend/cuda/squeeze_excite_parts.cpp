@@ -9,20 +9,18 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/services.h"
 
 namespace gacer::cuda {
 namespace {
 
 constexpr std::string_view kFamily = "parts+";
 constexpr char kSeparator = '+';
-constexpr std::size_t kAlignment = 256;
 enum Part { kPool, kFirst, kSecond, kNumParts };
 enum Input { kImage, kWeight1, kBias1, kWeight2, kBias2 };
 
 std::size_t dense_bytes(const OperandDesc& desc) {
-  const std::size_t bytes =
-      static_cast<std::size_t>(desc.shape.num_elements()) * size_of(desc.dtype);
-  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  return align_part(static_cast<std::size_t>(desc.shape.num_elements()) * size_of(desc.dtype));
 }
 
 /// The three operators' calls; mean and hidden vector are dense.

@@ -214,9 +214,7 @@ class ThinConv final : public OwnKernels<ThinConvPlan> {
   }
   std::vector<std::string> keys(const KernelCall& /*call*/,
                                 const ThinConvPlan& plan) const override {
-    std::vector<std::string> keys;
-    for (const Form& form : plan.forms) keys.push_back(form.key());
-    return keys;
+    return keys_of(plan.forms);
   }
   std::unique_ptr<Kernel> build(const KernelCall& call, ThinConvPlan plan,
                                 const std::string& key) const override {
