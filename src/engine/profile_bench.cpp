@@ -1,7 +1,9 @@
 #include "engine/profile_bench.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -14,9 +16,16 @@ namespace gacer {
 namespace {
 
 constexpr double kFarFromBest = 4;
+/// What lies behind every operand: no number, which nothing may read or overwrite.
+constexpr std::size_t kTailBytes = 256;
+constexpr unsigned char kPoison = 0xFF;
 
 std::size_t storage_bytes(const Graph& graph, ValueId root) {
   return static_cast<std::size_t>(std::max<std::int64_t>(value_bytes(graph.value(root)), 1));
+}
+
+std::byte* tail_of(const Buffer& buffer) {
+  return static_cast<std::byte*>(buffer.data()) + buffer.size() - kTailBytes;
 }
 
 std::string join(const std::vector<std::string>& lines) {
@@ -50,13 +59,15 @@ ProfileBench::Operands& ProfileBench::operands(std::size_t copy) {
       const ValueId root = graph_.root_of(input);
       auto& buffer = made->inputs[root];
       if (buffer) continue;
-      buffer = device_.allocate(storage_bytes(graph_, root));
+      buffer = device_.allocate(storage_bytes(graph_, root) + kTailBytes);
       fill_random(graph_.value(root), input, *buffer);
+      device_.fill(tail_of(*buffer), kPoison, kTailBytes);
     }
     for (const ValueId output : node_.outputs) {
       if (output == kNone) continue;
       auto& buffer = made->outputs[graph_.root_of(output)];
-      if (!buffer) buffer = device_.allocate(storage_bytes(graph_, graph_.root_of(output)));
+      const std::size_t bytes = storage_bytes(graph_, graph_.root_of(output));
+      if (!buffer) buffer = device_.allocate(bytes + kTailBytes);
     }
     copies_.push_back(std::move(made));
   }
@@ -171,9 +182,23 @@ double ProfileBench::time_calls(const std::vector<std::unique_ptr<Capture>>& cap
   return best / repeats;
 }
 
-void ProfileBench::poison_outputs() {
-  for (const auto& [id, buffer] : operands(0).outputs)
-    device_.fill(buffer->data(), 0xFF, buffer->size());
+void ProfileBench::poison() {
+  const Operands& own = operands(0);
+  const auto fill = [&](const Buffer& buffer) {
+    device_.fill(buffer.data(), kPoison, buffer.size());
+  };
+  for (const auto& [id, buffer] : own.outputs) fill(*buffer);
+  if (own.workspace) fill(*own.workspace);
+}
+
+Result<void> ProfileBench::check_tails() const {
+  for (const auto& [id, buffer] : copies_[0]->outputs) {
+    std::array<unsigned char, kTailBytes> tail;
+    device_.download(tail.data(), tail_of(*buffer), kTailBytes);
+    if (std::any_of(tail.begin(), tail.end(), [](unsigned char x) { return x != kPoison; }))
+      return refuse("writes behind the end of its output");
+  }
+  return {};
 }
 
 std::vector<Tensor> ProfileBench::read_outputs(bool in_memory_order) const {
@@ -246,6 +271,7 @@ std::optional<std::vector<Tensor>> ProfileBench::evaluate_reference() {
 }
 
 Result<void> ProfileBench::check_outputs() {
+  if (auto intact = check_tails(); !intact) return intact;
   if (!expected_) {
     expected_ = evaluate_reference();
     expected_from_ = "plain loops";
@@ -279,7 +305,7 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
     row.launches = captures[0]->num_launches();
     row.footprint = join(captures[0]->footprint());
 
-    poison_outputs();
+    poison();
     row.solo_ms = device_.assemble(make_steps(captures, row.width, 1))->run();
     if (const Result<void> matches = check_outputs(); !matches) {
       row.rejected = matches.reason();

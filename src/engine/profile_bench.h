@@ -44,7 +44,10 @@ class ProfileBench {
                                       int width, int repeats) const;
   /// Compares what the last run left in copy 0 with the expected outputs.
   Result<void> check_outputs();
-  void poison_outputs();
+  /// Makes outputs, what lies behind them and the workspace no numbers.
+  void poison();
+  /// Refuses a variant that wrote where nothing of its own lies.
+  Result<void> check_tails() const;
   std::vector<Tensor> read_outputs(bool in_memory_order) const;
   /// By plain loops, when that is quick.
   std::optional<std::vector<Tensor>> evaluate_reference();

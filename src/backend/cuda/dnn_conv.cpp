@@ -30,6 +30,7 @@ struct ConvPlan {
   /// What the plain form leaves over, in place on the result; empty without bias and post-ops.
   std::optional<PointwiseSpec> rest;
   std::vector<int> rest_inputs;  ///< node inputs behind rest.in[1], …
+  bool is_last = false;          ///< images and weight are told as channels last
   bool pads_channels = false;
   int fold = 1;  ///< pixels of an axis that become channels
   std::string suffix;
@@ -50,9 +51,16 @@ std::vector<std::int64_t> spatial(const std::vector<std::int64_t>& values, std::
   return result;
 }
 
-/// Strides with the one that a 1-D image's missing row would have.
-std::vector<std::int64_t> image_strides(const OperandDesc& desc) {
-  const std::vector<std::int64_t> own = own_strides(desc);
+bool has_one_position(const OperandDesc& image) {
+  const std::vector<std::int64_t>& dims = image.shape.dims();
+  return std::all_of(dims.begin() + 2, dims.end(), [](std::int64_t size) { return size == 1; });
+}
+
+/// Strides with the one that a 1-D image's missing row would have. An image of one position can be
+/// told as channels last whatever its layout.
+std::vector<std::int64_t> image_strides(const OperandDesc& desc, bool is_last) {
+  std::vector<std::int64_t> own = own_strides(desc);
+  if (is_last && has_one_position(desc)) std::fill(own.begin() + 2, own.end(), own[0]);
   return with_row(own, own.back() * desc.shape[desc.shape.rank() - 1]);
 }
 
@@ -121,7 +129,7 @@ void plan_fused(const KernelCall& call, ConvPlan& plan) {
     op.mode = post.kind == PostOp::Kind::kAdd ? CUDNN_POINTWISE_ADD : CUDNN_POINTWISE_MUL;
     op.is_binary = true;
     op.operand = kDnnOperand + static_cast<std::int64_t>(plan.fused_inputs.size());
-    op.operand_strides = image_strides(operand);
+    op.operand_strides = image_strides(operand, plan.is_last);
     plan.fused_inputs.push_back(post.input);
     fused.pointwise.push_back(std::move(op));
   }
@@ -184,9 +192,11 @@ Result<ConvPlan> plan_conv(const KernelCall& call, Form form = Form::kFused) {
   const std::int64_t group = call.node.attributes.get_int("group", 1);
   ConvPlan plan;
   plan.suffix = *suffix;
-  const bool is_last = y.layout == Layout::kChannelsLast;
-  plan.pads_channels =
-      is_last && group == 1 && x.shape[1] < kPaddedChannels && x.dtype != DType::kF32 && rank <= 4;
+  // Row-major strides of images of one position are ambiguous: cuDNN's engine 7 takes the channels
+  // for the innermost and then the first stride for 1.
+  plan.is_last = y.layout == Layout::kChannelsLast || (has_one_position(x) && has_one_position(y));
+  plan.pads_channels = y.layout == Layout::kChannelsLast && group == 1 &&
+                       x.shape[1] < kPaddedChannels && x.dtype != DType::kF32 && rank <= 4;
   if (x.layout != y.layout && !plan.pads_channels)
     return refuse("input {} and output {}", to_string(x.layout), to_string(y.layout));
 
@@ -195,10 +205,10 @@ Result<ConvPlan> plan_conv(const KernelCall& call, Form form = Form::kFused) {
   conv.dtype = x.dtype;
   conv.allow_tf32 = call.precision == Precision::kTF32;
   conv.x = with_row(x.shape.dims(), 1);
-  conv.x_strides = image_strides(x);
+  conv.x_strides = image_strides(x, plan.is_last);
   conv.w = with_row(w.shape.dims(), 1);
   conv.y = with_row(y.shape.dims(), 1);
-  conv.y_strides = image_strides(y);
+  conv.y_strides = image_strides(y, plan.is_last);
   conv.pads_begin = spatial(windows.pads_begin, 0);
   conv.pads_end = spatial(windows.pads_end, 0);
   conv.strides = spatial(windows.strides, 1);
@@ -208,7 +218,7 @@ Result<ConvPlan> plan_conv(const KernelCall& call, Form form = Form::kFused) {
     if (const auto folded = fold_conv(call, plan); !folded) return Refusal{folded.reason()};
   if (plan.pads_channels) conv.x_strides = dense_strides(Shape(conv.x), Layout::kChannelsLast);
   conv.w_strides =
-      dense_strides(Shape(conv.w), is_last ? Layout::kChannelsLast : Layout::kRowMajor);
+      dense_strides(Shape(conv.w), plan.is_last ? Layout::kChannelsLast : Layout::kRowMajor);
   plan_fused(call, plan);
   if (const auto rest = plan_rest(call, plan); !rest) return Refusal{rest.reason()};
   return plan;
@@ -273,11 +283,10 @@ class ConvKernel final : public Kernel {
       : plan_(std::move(plan)), dnn_(std::move(dnn)), is_fused_(is_fused) {
     const DnnConv& conv = plan_.plain;
     const DType dtype = conv.dtype;
-    const bool is_last = call.outputs[0].layout == Layout::kChannelsLast;
     const std::int64_t channels = conv.w[1];
     const Windows windows = conv_windows(call.node, call.inputs[0].shape, call.inputs[1].shape);
     std::string form =
-        fmt::format("conv {} {} {} {}", to_string(dtype), is_last, channels, plan_.fold);
+        fmt::format("conv {} {} {} {}", to_string(dtype), plan_.is_last, channels, plan_.fold);
     bool is_odd_h = false;
     bool is_odd_w = false;
     if (plan_.fold == 2) {
@@ -287,7 +296,7 @@ class ConvKernel final : public Kernel {
     }
     weight_ = services.upload_packed(*call.constant(1), form, [&](const Tensor& w) {
       if (plan_.fold == 2) return pack_folded(w, conv, is_odd_h, is_odd_w);
-      return is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, w);
+      return plan_.is_last ? pack_channels_last(w, dtype, channels) : bytes_as(dtype, w);
     });
     if (has_bias(call)) {
       const DType type = is_fused ? dtype : DType::kF32;

@@ -58,6 +58,7 @@ class CudaKernel : public ::testing::TestWithParam<Arithmetic> {
   void check(const NodeCase& base, bool is_timed = false, Kept kept = Kept::kNothing) {
     const Arithmetic& mode = GetParam();
     const NodeCase node = convert(base, mode.dtype, mode.layout, kept);
+    SCOPED_TRACE(print_graph(node.graph));
     const std::string refused = testing::refusals(*device_, node, mode.precision);
     ASSERT_EQ(refused, "") << base.graph.node(0).op;
     int ran = 0;
@@ -284,15 +285,29 @@ TEST_P(CudaKernel, GlobalPools) {
   check(make_case("GlobalMaxPool", {{2, 40, 2, 3}}, {}));
 }
 
+TEST_P(CudaKernel, ConvolutionsOfOnePosition) {
+  const std::vector<PostOp> sigmoid = {activation(Activation::kSigmoid)};
+  check(make_case("Conv", {{3, 6, 1, 1}, {32, 6, 1, 1}, {}}, {1}, {}, sigmoid));
+  check(make_case("Conv", {{5, 32, 1, 1}, {10, 32, 1, 1}, {10}}, {1, 2}, {},
+                  {activation(Activation::kRelu)}));
+  Attributes padded;
+  padded.set("pads", std::vector<std::int64_t>{1, 1, 1, 1});
+  check(make_case("Conv", {{2, 24, 1, 1}, {16, 24, 3, 3}, {16}}, {1, 2}, padded));
+  check(make_case("Conv", {{2, 24, 3, 3}, {16, 24, 3, 3}, {16}}, {1, 2}));
+  check(make_case("Conv", {{3, 24, 1}, {16, 24, 1}, {}}, {1}, {}, sigmoid));
+}
+
 TEST_P(CudaKernel, SqueezeAndExcite) {
   Attributes a;
   a.set("activation", std::string("relu"));
   // Few and many channels; hidden values that fill no vector; one position.
   check(make_case("SqueezeExcite", {{2, 72, 28, 28}, {24, 72, 1, 1}, {24}, {72, 24, 1, 1}, {72}},
                   {1, 2, 3, 4}, a, {activation(Activation::kHardSigmoid, 1.0F / 6, 0.5F)}));
-  check(make_case("SqueezeExcite",
-                  {{1, 960, 7, 7}, {240, 960, 1, 1}, {240}, {960, 240, 1, 1}, {960}}, {1, 2, 3, 4},
-                  a, {activation(Activation::kSigmoid)}));
+  // Weights as a trained network's: the mean and the hidden vector are rounded where kernels meet.
+  const NodeCase many =
+      make_case("SqueezeExcite", {{1, 960, 7, 7}, {240, 960, 1, 1}, {240}, {960, 240, 1, 1}, {960}},
+                {1, 2, 3, 4}, a, {activation(Activation::kSigmoid)});
+  check(testing::scale_weights(many, 0.1F));
   a.set("activation", std::string("silu"));
   check(make_case("SqueezeExcite", {{3, 32, 9, 5}, {6, 32, 1, 1}, {}, {32, 6, 1, 1}, {}}, {1, 3}, a,
                   {activation(Activation::kSigmoid)}));

@@ -27,6 +27,9 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
                    const std::vector<int>& constants, Attributes attributes = {},
                    std::vector<PostOp> posts = {}, unsigned seed = 1);
 
+/// The same case with its weights (constants of rank 2 and more) times a factor.
+NodeCase scale_weights(const NodeCase& from, float factor);
+
 /// A Resize of an image to a shape.
 NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
                           unsigned seed = 1);
@@ -55,7 +58,8 @@ struct VariantResult {
   std::vector<std::string> footprint;
 };
 
-/// Runs every variant of every kernel that supports the case, at one width, on a poisoned result.
+/// Runs every variant of every kernel that supports the case, at one width. Result, workspace and
+/// what lies behind every operand are no numbers; writing behind an operand is an infinite error.
 std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Precision precision,
                                         int width, bool is_timed = false);
 
