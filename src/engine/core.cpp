@@ -358,6 +358,10 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   return plan;
 }
 
+std::chrono::milliseconds EngineCore::turn() const {
+  return std::chrono::milliseconds(device_->info().kind == "cuda" ? 50 : 0);
+}
+
 Plan EngineCore::search_guarded(const PolicyLimits& limits) {
   std::vector<Plan> simple;
   std::vector<std::unique_ptr<CompiledPlan>> compiled;
@@ -374,15 +378,15 @@ Plan EngineCore::search_guarded(const PolicyLimits& limits) {
       check_cancelled("the guard");
       return plan->run();
     });
-  constexpr std::chrono::milliseconds kSettleTime{3000};
   InterleaveOptions options;
   options.time = std::chrono::milliseconds(1000);
-  const auto times = interleave(contenders, options);
+  options.turn = turn();
+  const std::vector<Times> times = interleave(contenders, options);
   std::size_t best = 0;
   for (std::size_t i = 1; i < simple.size(); ++i)
-    if (median(times[i]) < median(times[best])) best = i;
-  const GuardResult result =
-      settle(contenders[best], contenders.back(), times[best], times.back(), kSettleTime);
+    if (median(times[i].rounds) < median(times[best].rounds)) best = i;
+  const GuardResult result = settle(contenders[best], contenders.back(), times[best].turns,
+                                    times.back().turns, {std::chrono::milliseconds(3000), turn()});
   bool is_right = true;
   if (result.regulated_won && can_check()) is_right = check(*compiled.back()).outputs_match;
   Plan plan = result.regulated_won && is_right ? regulated : simple[best];

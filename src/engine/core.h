@@ -48,6 +48,9 @@ class EngineCore {
   Plan search(const std::string& policy, const PolicyLimits& limits);
   /// gacer, unless the best simple policy is as fast.
   Plan search_guarded(const PolicyLimits& limits);
+  /// How long a plan runs on end beside others: a GPU at its power limit gives a plan the clock
+  /// that the plans before it left.
+  std::chrono::milliseconds turn() const;
   void forget_measurements() { evaluator_.reset(); }
   Plan baseline() { return make_baseline(); }
 

@@ -12,8 +12,8 @@ namespace {
 
 /// A smaller share of the simple plan's time is not worth another plan.
 constexpr double kWorthwhile = 0.005;
-/// However long they are, so many rounds are run before a gain is given up.
-constexpr int kEnoughRounds = 15;
+/// However long they are, so many turns are taken before a gain is given up.
+constexpr int kEnoughTurns = 15;
 /// Standard errors that a gain must be away from nothing: about one false alarm in 200 tests.
 constexpr double kErrors = 2.8;
 
@@ -38,20 +38,36 @@ Shift estimate_shift(const std::vector<double>& differences) {
   return shift;
 }
 
+using Clock = std::chrono::steady_clock;
+
+/// Rounds for a while; their median.
+double take_turn(const std::function<double()>& run, std::chrono::milliseconds turn,
+                 std::vector<double>* rounds = nullptr) {
+  const auto end = Clock::now() + turn;
+  std::vector<double> times;
+  do times.push_back(run());
+  while (Clock::now() < end);
+  if (rounds != nullptr) rounds->insert(rounds->end(), times.begin(), times.end());
+  return median(std::move(times));
+}
+
 }  // namespace
 
-std::vector<std::vector<double>> interleave(std::span<const std::function<double()>> contenders,
-                                            const InterleaveOptions& options) {
-  std::vector<std::vector<double>> times(contenders.size());
-  for (const auto& run : contenders) run();
-  const auto begin = std::chrono::steady_clock::now();
+std::vector<Times> interleave(std::span<const std::function<double()>> contenders,
+                              const InterleaveOptions& options) {
+  std::vector<Times> times(contenders.size());
+  for (const auto& run : contenders) take_turn(run, options.turn);
+  const auto begin = Clock::now();
   const auto limit = options.time * static_cast<int>(contenders.size());
-  for (int round = 0; round < options.max_rounds; ++round) {
-    if (round >= options.min_rounds && std::chrono::steady_clock::now() - begin >= limit) break;
+  const auto has_enough = [&](const Times& own) {
+    return std::ssize(own.rounds) >= options.min_rounds;
+  };
+  for (int turn = 0; turn < options.max_turns; ++turn) {
+    if (std::all_of(times.begin(), times.end(), has_enough) && Clock::now() - begin >= limit) break;
     // Alternate the order: what ran before leaves its mark on caches and clocks.
     for (std::size_t i = 0; i < contenders.size(); ++i) {
-      const std::size_t k = round % 2 == 0 ? i : contenders.size() - 1 - i;
-      times[k].push_back(contenders[k]());
+      const std::size_t k = turn % 2 == 0 ? i : contenders.size() - 1 - i;
+      times[k].turns.push_back(take_turn(contenders[k], options.turn, &times[k].rounds));
     }
   }
   return times;
@@ -76,18 +92,18 @@ double median(std::vector<double> values) {
 
 std::string GuardResult::to_string() const {
   return fmt::format(
-      "{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {:.3f} ms, {} rounds",
+      "{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {:.3f} ms, {} turns",
       regulated_won ? "regulated won" : "simple kept", simple_ms, regulated_ms, gain_ms, noise_ms,
-      rounds);
+      turns);
 }
 
 GuardResult judge(std::span<const double> simple, std::span<const double> regulated) {
   require(simple.size() == regulated.size() && !simple.empty(),
-          "{} rounds of the simple plan, {} of the regulated one", simple.size(), regulated.size());
+          "{} turns of the simple plan, {} of the regulated one", simple.size(), regulated.size());
   std::vector<double> gains;
   for (std::size_t i = 0; i < simple.size(); ++i) gains.push_back(simple[i] - regulated[i]);
   GuardResult result;
-  result.rounds = static_cast<int>(gains.size());
+  result.turns = static_cast<int>(gains.size());
   result.simple_ms = median({simple.begin(), simple.end()});
   result.regulated_ms = median({regulated.begin(), regulated.end()});
   const Shift shift = estimate_shift(gains);
@@ -99,16 +115,16 @@ GuardResult judge(std::span<const double> simple, std::span<const double> regula
 
 GuardResult settle(const std::function<double()>& simple, const std::function<double()>& regulated,
                    std::vector<double> simple_ms, std::vector<double> regulated_ms,
-                   std::chrono::milliseconds time) {
+                   const SettleOptions& options) {
   GuardResult result = judge(simple_ms, regulated_ms);
-  const auto deadline = std::chrono::steady_clock::now() + time;
+  const auto deadline = Clock::now() + options.time;
   while (!result.regulated_won && result.gain_ms > kWorthwhile * result.simple_ms &&
-         (result.rounds < kEnoughRounds || std::chrono::steady_clock::now() < deadline)) {
-    const int more = std::max(2, result.rounds / 4);
-    for (int round = 0; round < more; ++round) {
-      if (round % 2 == 0) simple_ms.push_back(simple());
-      regulated_ms.push_back(regulated());
-      if (round % 2 == 1) simple_ms.push_back(simple());
+         (result.turns < kEnoughTurns || Clock::now() < deadline)) {
+    const int more = std::max(2, result.turns / 4);
+    for (int turn = 0; turn < more; ++turn) {
+      if (turn % 2 == 0) simple_ms.push_back(take_turn(simple, options.turn));
+      regulated_ms.push_back(take_turn(regulated, options.turn));
+      if (turn % 2 == 1) simple_ms.push_back(take_turn(simple, options.turn));
     }
     result = judge(simple_ms, regulated_ms);
   }

@@ -23,7 +23,7 @@ constexpr double kLongRoundMs = 80;
 struct Entry {
   std::unique_ptr<CompiledPlan> compiled;
   PolicyResult result;
-  std::vector<double> times;
+  Times times;
   std::vector<std::vector<StepTime>> traces;
 };
 
@@ -122,10 +122,10 @@ std::vector<PolicyResult::Span> make_timeline(const EngineCore& core, const Comp
 
 void summarize_times(const EngineCore& core, Entry& entry) {
   PolicyResult& result = entry.result;
-  result.rounds = static_cast<int>(entry.times.size());
-  result.min_ms = *std::min_element(entry.times.begin(), entry.times.end());
-  result.median_ms = median(entry.times);
-  result.p95_ms = percentile(entry.times, 0.95);
+  result.rounds = static_cast<int>(entry.times.rounds.size());
+  result.min_ms = *std::min_element(entry.times.rounds.begin(), entry.times.rounds.end());
+  result.median_ms = median(entry.times.rounds);
+  result.p95_ms = percentile(entry.times.rounds, 0.95);
   result.tenants = tenant_results(core, entry);
   // The round that is most like all of them.
   std::sort(entry.traces.begin(), entry.traces.end(),
@@ -166,9 +166,10 @@ void time_entries(EngineCore& core, std::vector<Entry>& entries, const MeasureOp
   InterleaveOptions interleaved;
   interleaved.min_rounds = std::max(1, options.min_rounds);
   interleaved.time = options.time;
-  const auto times = interleave(contenders, interleaved);
-  for (std::size_t i = 0; i < entries.size(); ++i) entries[i].times = times[i];
-  const bool is_long = !entries.empty() && median(entries[0].times) > kLongRoundMs;
+  interleaved.turn = core.turn();
+  std::vector<Times> times = interleave(contenders, interleaved);
+  for (std::size_t i = 0; i < entries.size(); ++i) entries[i].times = std::move(times[i]);
+  const bool is_long = !entries.empty() && median(entries[0].times.rounds) > kLongRoundMs;
   for (int round = 0; round < (is_long ? kFewTracedRounds : kTracedRounds); ++round) {
     core.check_cancelled("measuring");
     for (Entry& entry : entries) entry.traces.push_back(entry.compiled->run_traced());
@@ -197,9 +198,13 @@ void choose(const EngineCore& core, std::chrono::milliseconds settle_time,
       core.report("guard", 0, 0, entry.result.policy);
       return entry.compiled->run();
     };
-    const GuardResult result = settle([&] { return run(*simple); }, [&] { return run(*regulated); },
-                                      simple->times, regulated->times, settle_time);
+    const GuardResult result =
+        settle([&] { return run(*simple); }, [&] { return run(*regulated); }, simple->times.turns,
+               regulated->times.turns, {settle_time, core.turn()});
     comparison.regulated_won = result.regulated_won;
+    comparison.guard_gain_ms = result.gain_ms;
+    comparison.guard_noise_ms = result.noise_ms;
+    comparison.guard_turns = result.turns;
     regulated->result.plan.notes["guard"] = result.to_string();
   }
   const Entry* chosen = simple == nullptr || comparison.regulated_won ? regulated : simple;

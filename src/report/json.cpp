@@ -88,7 +88,10 @@ Json report_value(const Comparison& comparison, const std::string& command) {
                      {"area_estimate_ms", comparison.area_estimate_ms}};
   value["chosen"] = comparison.chosen;
   value["guard"] = {{"best_simple", comparison.best_simple},
-                    {"regulated_won", comparison.regulated_won}};
+                    {"regulated_won", comparison.regulated_won},
+                    {"gain_ms", comparison.guard_gain_ms},
+                    {"noise_ms", comparison.guard_noise_ms},
+                    {"turns", comparison.guard_turns}};
   const PolicyResult* chosen = chosen_result(comparison);
   const std::string name = chosen == nullptr ? "" : chosen->policy;
   value["speedup"] = {

@@ -1,6 +1,7 @@
 #include "engine/guard.h"
 
 #include <random>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -86,7 +87,7 @@ GuardResult settle_noisy(double gain, std::uint32_t seed, std::chrono::milliseco
   device.random.seed(seed);
   const auto run = [&](double ms) { return [&device, ms] { return device.times(ms, 0.1, 1)[0]; }; };
   return settle(run(1), run(1 - gain), device.times(1, 0.1, 7), device.times(1 - gain, 0.1, 7),
-                time);
+                {time});
 }
 
 TEST(Guard, MoreRoundsSettleAGainThatNoiseHides) {
@@ -106,18 +107,18 @@ TEST(Guard, SettlingEndsAtOnceWhenThereIsNoGain) {
     return 1;
   };
   const GuardResult loss = settle(never, never, std::vector<double>(7, 1.0),
-                                  std::vector<double>(7, 1.1), std::chrono::seconds(10));
+                                  std::vector<double>(7, 1.1), {std::chrono::seconds(10)});
   EXPECT_FALSE(loss.regulated_won);
-  EXPECT_EQ(loss.rounds, 7);
+  EXPECT_EQ(loss.turns, 7);
   const GuardResult win = settle(never, never, std::vector<double>(12, 1.0),
-                                 std::vector<double>(12, 0.9), std::chrono::seconds(10));
+                                 std::vector<double>(12, 0.9), {std::chrono::seconds(10)});
   EXPECT_TRUE(win.regulated_won);
 }
 
 TEST(Guard, SettlingTakesEnoughRoundsHoweverLongTheyAre) {
   const GuardResult result =
       settle([] { return 2.0; }, [] { return 1.0; }, std::vector<double>(3, 2.0),
-             std::vector<double>(3, 1.0), std::chrono::milliseconds(0));
+             std::vector<double>(3, 1.0), {std::chrono::milliseconds(0)});
   EXPECT_TRUE(result.regulated_won) << result.to_string();
 }
 
@@ -142,7 +143,34 @@ TEST(Interleave, EveryContenderRunsInEveryRound) {
   const auto times = interleave(contenders, options);
   EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 0, 1, 2, 2, 1, 0}));
   for (std::size_t i = 0; i < 3; ++i)
-    EXPECT_EQ(times[i], std::vector<double>(2, static_cast<double>(i)));
+    EXPECT_EQ(times[i].rounds, std::vector<double>(2, static_cast<double>(i)));
+}
+
+/// A device whose power limit makes plans slow down while they run on end and recover otherwise.
+struct HotDevice {
+  double heat = 0;
+  double run(double ms, double watts) {
+    heat += 0.2 * (watts - heat);
+    const double taken = ms * (1 + std::max(0.0, heat - 1));
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    return taken;
+  }
+};
+
+TEST(Interleave, TurnsLetEachContenderMeetItsOwnClock) {
+  HotDevice device;
+  const std::vector<std::function<double()>> contenders = {[&] { return device.run(10, 1); },
+                                                           [&] { return device.run(9.6, 1.1); }};
+  InterleaveOptions options;
+  options.time = std::chrono::milliseconds(100);
+  const std::vector<Times> single = interleave(contenders, options);
+  EXPECT_LT(median(single[1].turns), median(single[0].turns));
+  options.turn = std::chrono::milliseconds(100);
+  options.time = std::chrono::milliseconds(300);
+  const std::vector<Times> turns = interleave(contenders, options);
+  EXPECT_GT(median(turns[1].turns), median(turns[0].turns));
+  EXPECT_GT(turns[0].rounds.size(), turns[0].turns.size());
+  EXPECT_EQ(turns[0].turns.size(), turns[1].turns.size());
 }
 
 TEST(Statistics, MedianAndPercentile) {
