@@ -88,6 +88,8 @@ class Device {
   virtual std::unique_ptr<Buffer> allocate(std::size_t bytes) = 0;
   virtual void upload(void* to, const void* from_host, std::size_t bytes) = 0;
   virtual void download(void* to_host, const void* from, std::size_t bytes) = 0;
+  /// Between places on the device that do not overlap.
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   /// Fills with a byte pattern (poison).
   virtual void fill(void* to, unsigned char byte, std::size_t bytes) = 0;
   virtual std::size_t free_bytes() const = 0;

@@ -12,11 +12,14 @@ constexpr int kMinRounds = 3;
 /// Milliseconds of rounds that are enough for one plan.
 constexpr double kEnoughMs = 400;
 /// The reference runs beside the plan once in so many milliseconds or rounds: the clock does not
-/// drift faster.
+/// drift faster. Of its rounds so many count, no older than that.
 constexpr double kTurnMs = 30;
-constexpr double kMostRoundsATurn = 5;
+constexpr double kMostRoundsATurn = 8;
+constexpr std::size_t kReferenceRounds = 3;
+constexpr std::chrono::milliseconds kReferenceAge{60};
 /// Plans that are slower than the best by this many deviations of a round, and by this share at
-/// least, need no exact time.
+/// least, need no exact time; half as much is enough after some more rounds.
+constexpr int kMoreRounds = 5;
 constexpr double kFarDeviations = 4;
 constexpr double kLeastFar = 0.02;
 
@@ -41,6 +44,18 @@ DeviceEvaluator::Known* DeviceEvaluator::find(const Plan& bare) {
   return found == known_.end() ? nullptr : &*found;
 }
 
+double DeviceEvaluator::time_reference() {
+  const double ms = std::max(reference_->run(), 1e-6);
+  const auto now = std::chrono::steady_clock::now();
+  reference_rounds_.push_back({now, ms});
+  while (reference_rounds_.size() > kReferenceRounds ||
+         now - reference_rounds_.front().at > kReferenceAge)
+    reference_rounds_.pop_front();
+  std::vector<double> times;
+  for (const ReferenceRound& round : reference_rounds_) times.push_back(round.ms);
+  return median(std::move(times));
+}
+
 double DeviceEvaluator::measure(CompiledPlan& compiled) {
   std::vector<double> ratios;
   double spent = 0;
@@ -50,7 +65,7 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
   for (int round = 0; round < num_rounds_; ++round) {
     if (round >= kMinRounds && spent > kEnoughMs) break;
     if (round % turn == 0) {
-      reference = std::max(reference_->run(), 1e-6);
+      reference = time_reference();
       spent += reference;
     }
     const double ms = compiled.run();
@@ -59,6 +74,7 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
     if (round + 1 == kMinRounds &&
         *std::min_element(ratios.begin(), ratios.end()) > far_from_best_ * best_ratio_)
       break;
+    if (round + 1 == kMoreRounds && median(ratios) > (1 + far_from_best_) / 2 * best_ratio_) break;
   }
   const double ratio = median(ratios);
   best_ratio_ = std::min(best_ratio_, ratio);

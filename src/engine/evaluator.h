@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +37,8 @@ class DeviceEvaluator final : public Evaluator {
   };
   Known* find(const Plan& bare);
   double measure(CompiledPlan& compiled);
+  /// Runs the reference: the median of its last few rounds, those of long ago left out.
+  double time_reference();
 
   Compiler& compiler_;
   const Problem& problem_;
@@ -42,7 +46,12 @@ class DeviceEvaluator final : public Evaluator {
   int num_measured_ = 0;
   std::unique_ptr<CompiledPlan> reference_;
   double reference_ms_ = 0;
-  double best_ratio_ = 1;        ///< of all plans, to the reference
+  struct ReferenceRound {
+    std::chrono::steady_clock::time_point at;
+    double ms = 0;
+  };
+  std::deque<ReferenceRound> reference_rounds_;  ///< the last few
+  double best_ratio_ = 1;                        ///< of all plans, to the reference
   double far_from_best_ = 1.25;  ///< ratio to the best from which on a few rounds are enough
   std::vector<Known> known_;
 };

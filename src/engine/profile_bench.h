@@ -3,6 +3,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/profiler.h"
@@ -48,7 +51,8 @@ class ProfileBench {
   void poison();
   /// Refuses a variant that wrote where nothing of its own lies.
   Result<void> check_tails() const;
-  std::vector<Tensor> read_outputs(bool in_memory_order) const;
+  /// Into tensors of earlier reads, if there are any: fresh memory costs as much as the copy.
+  void read_outputs(bool in_memory_order, std::vector<Tensor>& outputs) const;
   /// By plain loops, when that is quick.
   std::optional<std::vector<Tensor>> evaluate_reference();
 
@@ -65,6 +69,8 @@ class ProfileBench {
   std::vector<std::unique_ptr<Kernel>> kernels_;
   std::optional<std::vector<Tensor>> expected_;
   std::string expected_from_;
+  std::vector<Tensor> actual_;                     ///< scratch
+  std::set<std::pair<std::string, int>> checked_;  ///< variants and widths; 0: at any
   bool is_in_memory_order_ = false;  ///< how expected_ and what is compared with it lie
 };
 

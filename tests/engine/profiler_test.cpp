@@ -124,54 +124,69 @@ TEST_F(ProfilerTest, CancellingStopsBetweenVariants) {
   testing::expect_error(ErrorKind::kInterrupted, "", [&] { profiler.measure(tasks.front()); });
 }
 
-/// Writes half of what it should.
+enum class Fault { kWritesElsewhere, kWritesBehind };
+
 class BrokenKernel final : public Kernel {
  public:
-  explicit BrokenKernel(std::unique_ptr<Kernel> inner) : inner_(std::move(inner)) {}
-  std::size_t workspace_bytes() const override { return inner_->workspace_bytes() + (1 << 20); }
+  BrokenKernel(std::unique_ptr<Kernel> inner, Fault fault)
+      : inner_(std::move(inner)), fault_(fault) {}
+  std::size_t workspace_bytes() const override { return inner_->workspace_bytes() + kOwnBytes; }
   bool reads_input(int input) const override { return inner_->reads_input(input); }
   void record(const Bindings& bindings, Recorder& recorder) const override {
-    // Outputs go to the workspace instead.
     Bindings wrong = bindings;
-    for (void*& output : wrong.outputs) output = static_cast<std::byte*>(wrong.workspace) + 64;
-    wrong.workspace = static_cast<std::byte*>(wrong.workspace) + (1 << 20);
+    wrong.workspace = static_cast<std::byte*>(wrong.workspace) + kOwnBytes;
+    for (void*& output : wrong.outputs)
+      output =
+          static_cast<std::byte*>(fault_ == Fault::kWritesBehind ? output : bindings.workspace) +
+          64;
     inner_->record(wrong, recorder);
   }
 
  private:
+  static constexpr std::size_t kOwnBytes = 1 << 20;
   std::unique_ptr<Kernel> inner_;
+  Fault fault_;
 };
 
+/// Another's variants under names of its own.
 class BrokenImpl final : public KernelImpl {
  public:
-  explicit BrokenImpl(const KernelImpl& inner) : inner_(inner) {}
+  BrokenImpl(const KernelImpl& inner, Fault fault) : inner_(inner), fault_(fault) {}
   std::string_view name() const override { return "broken"; }
   Result<void> supports(const KernelCall& call) const override { return inner_.supports(call); }
   std::vector<std::string> variants(const KernelCall& call, int width) const override {
-    return inner_.variants(call, width);
+    std::vector<std::string> keys = inner_.variants(call, width);
+    for (std::string& key : keys) key = kPrefix + key;
+    return keys;
   }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    return std::make_unique<BrokenKernel>(inner_.prepare(call, key));
+    return std::make_unique<BrokenKernel>(inner_.prepare(call, key.substr(kPrefix.size())), fault_);
   }
 
  private:
+  inline static const std::string kPrefix = "broken+";
   const KernelImpl& inner_;
+  Fault fault_;
 };
 
-TEST_F(ProfilerTest, AVariantWithWrongOutputsIsRejectedWithTheReason) {
+TEST_F(ProfilerTest, AVariantThatWritesWrongIsRejectedWithTheReason) {
   const PlacedTenant& tenant = *core.tenants()[0];
-  ProfileBench bench(core.device(), tenant, 0, ChunkRange{0, 4}, core.compiler().constants(),
-                     limits);
   const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, ChunkRange{0, 4});
   const KernelImpl& plain = *core.device().kernels().back();
-  ProfileRow row;
-  row.variant = plain.variants(call, 1).front();
-  bench.measure(plain, call, 0, row);
-  EXPECT_EQ(row.rejected, "");
-  ProfileRow broken;
-  broken.variant = row.variant;
-  bench.measure(BrokenImpl(plain), call, 0, broken);
-  EXPECT_NE(broken.rejected.find("differs from"), std::string::npos) << broken.rejected;
+  const auto measure = [&](ProfileBench& bench, const KernelImpl& impl) {
+    ProfileRow row;
+    row.variant = impl.variants(call, 1).front();
+    bench.measure(impl, call, 0, row);
+    return row.rejected;
+  };
+  for (const auto& [fault, reason] :
+       {std::pair(Fault::kWritesElsewhere, "differs from"),
+        std::pair(Fault::kWritesBehind, "writes behind the end of its output")}) {
+    ProfileBench bench(core.device(), tenant, 0, ChunkRange{0, 4}, core.compiler().constants(),
+                       limits);
+    EXPECT_EQ(measure(bench, plain), "");
+    EXPECT_THAT(measure(bench, BrokenImpl(plain, fault)), ::testing::HasSubstr(reason));
+  }
 }
 
 }  // namespace

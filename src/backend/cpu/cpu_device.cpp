@@ -125,6 +125,9 @@ void CpuDevice::upload(void* to, const void* from_host, std::size_t bytes) {
 void CpuDevice::download(void* to_host, const void* from, std::size_t bytes) {
   if (bytes != 0) std::memcpy(to_host, from, bytes);
 }
+void CpuDevice::copy(void* to, const void* from, std::size_t bytes) {
+  if (bytes != 0) std::memcpy(to, from, bytes);
+}
 void CpuDevice::fill(void* to, unsigned char byte, std::size_t bytes) {
   if (bytes != 0) std::memset(to, byte, bytes);
 }

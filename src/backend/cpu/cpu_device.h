@@ -29,6 +29,7 @@ class CpuDevice final : public Device {
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override;
   void upload(void* to, const void* from_host, std::size_t bytes) override;
   void download(void* to_host, const void* from, std::size_t bytes) override;
+  void copy(void* to, const void* from, std::size_t bytes) override;
   void fill(void* to, unsigned char byte, std::size_t bytes) override;
   std::size_t free_bytes() const override;
 

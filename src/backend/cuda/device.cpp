@@ -48,6 +48,11 @@ class CudaDevice final : public Device {
     GACER_CU(cuMemcpyDtoHAsync(to_host, address(from), bytes, stream_.get()));
     stream_.synchronize();
   }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    context_.make_current();
+    GACER_CU(cuMemcpyDtoDAsync(address(to), address(from), bytes, stream_.get()));
+    stream_.synchronize();
+  }
   void fill(void* to, unsigned char byte, std::size_t bytes) override {
     context_.make_current();
     GACER_CU(cuMemsetD8Async(address(to), byte, bytes, stream_.get()));

@@ -69,6 +69,7 @@ GACER_ENTRY(driver_library, cuMemAlloc);
 GACER_ENTRY(driver_library, cuMemFree);
 GACER_ENTRY(driver_library, cuMemGetInfo);
 GACER_ENTRY(driver_library, cuMemcpyDtoHAsync);
+GACER_ENTRY(driver_library, cuMemcpyDtoDAsync);
 GACER_ENTRY(driver_library, cuMemcpyHtoDAsync);
 GACER_ENTRY(driver_library, cuMemsetD8Async);
 GACER_ENTRY(driver_library, cuOccupancyMaxActiveBlocksPerMultiprocessor);

@@ -22,6 +22,7 @@ class SimDevice final : public Device {
   void upload(void*, const void*, std::size_t) override {}
   /// Zeros.
   void download(void* to_host, const void* from, std::size_t bytes) override;
+  void copy(void*, const void*, std::size_t) override {}
   void fill(void*, unsigned char, std::size_t) override {}
   std::size_t free_bytes() const override;
 
