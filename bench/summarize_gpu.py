@@ -2,7 +2,7 @@
 
 Usage: summarize_gpu.py bench/results/<gpu> [--markdown]
 
-A field is null when no cell measured it. Speed-ups are PyTorch's median over gacer's, both taken in
+--markdown prints the tables of docs/gpu.md. A field is null when no cell measured it. Speed-ups are PyTorch's median over gacer's, both taken in
 turns in one call; "compiled" is the fastest of all peers that were measured there but for eager
 ones, which `compiled_peers` names: torch.compile's graphs in turn, a stream each, merged into one;
 where asked for, the same with its widest search (autotuned), and a process a tenant under MPS. A
@@ -19,9 +19,14 @@ SINGLES = ["alexnet", "vgg16", "resnet18", "resnet50", "resnet101", "densenet121
            "mobilenet_v3_large"]
 MIXES = ["A", "B", "C"]
 BATCHES = [1, 8, 32]
-OPTIONAL_PEERS = [("autotuned: in turn", "torch:autotuned_sequential"),
-                  ("autotuned: merged", "torch:autotuned_merged"),
-                  ("MPS", "torch:mps_processes")]
+PEERS = [("eager", "torch:eager_sequential"), ("compiled in turn", "torch:compiled_sequential"),
+         ("streams", "torch:compiled_streams"), ("merged", "torch:compiled_merged"),
+         ("autotuned in turn", "torch:autotuned_sequential"),
+         ("autotuned merged", "torch:autotuned_merged"), ("MPS", "torch:mps_processes")]
+POLICIES = ["sequential", "streams", "partition", "gacer"]
+RATIOS = [("compiled / streams", "compiled_over_streams"),
+          ("streams / gacer", "streams_over_gacer"), ("compiled / gacer", "compiled_over_chosen"),
+          ("eager / gacer", "eager_over_chosen")]
 
 
 def geomean(values):
@@ -120,33 +125,92 @@ def summarize(singles, mixes):
         "alone": singles, "mixes": mixes}
 
 
-def ms(value):
-    return "–" if value is None else f"{value:.3f}"
+def number(value, digits=3):
+    """Without the zero in front; – for what was not measured."""
+    if value is None:
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text[1:] if text.startswith("0.") else text
 
 
-def print_markdown(singles, mixes):
-    print("| model, batch | eager | compiled | gacer | compiled / gacer | memory / compiled |"
-          " profile s |\n|---|---|---|---|---|---|---|")
+def print_table(titles, rows):
+    for row in [titles, ["---"] * len(titles), *rows]:
+        print("|" + "|".join(f" {cell} " if cell != "---" else cell for cell in row) + "|")
+    print()
+
+
+def title_of(name):
+    return name.replace("_b", ", ")
+
+
+def by_batch(cells):
+    groups = {batch: [c for n, c in cells.items() if n.endswith(f"_b{batch}")]
+              for batch in BATCHES}
+    return {batch: group for batch, group in groups.items() if group}
+
+
+def print_singles(singles):
+    autotuned = "torch:autotuned_sequential"
+    has_autotuned = any(autotuned in s["times_ms"] for s in singles.values())
+    rows = []
     for name, s in singles.items():
-        profile = "–" if s["profile_s"] is None else f"{s['profile_s']:.0f}"
-        print(f"| {name.replace('_b', ', ')} | {s['eager_ms']:.2f} | {ms(s['compiled_ms'])} |"
-              f" {ms(s['chosen_ms'])} | {s['compiled_over_chosen']:.2f} |"
-              f" {s['memory_over_compiled']:.2f} | {profile} |")
-    extra = [(title, peer) for title, peer in OPTIONAL_PEERS
+        t = s["times_ms"]
+        rows.append([title_of(name), number(s["eager_ms"], 2), number(t["torch:compiled_sequential"]),
+                     *([number(t.get(autotuned))] if has_autotuned else []),
+                     number(s["chosen_ms"]), number(s["compiled_over_chosen"], 2),
+                     number(s["memory_over_compiled"], 2), number(s["profile_s"], 0)])
+    means = {f"batch {b}": geomean([s["compiled_over_chosen"] for s in group])
+             for b, group in by_batch(singles).items()}
+    means["all"] = geomean([s["compiled_over_chosen"] for s in singles.values()])
+    blanks = [""] * (3 if has_autotuned else 2)
+    rows.append(["geometric mean", *blanks, "",
+                 ", ".join(f"{k}: {number(v, 2)}" for k, v in means.items()), "", ""])
+    print_table(["model, batch", "eager", "compiled", *(["autotuned"] if has_autotuned else []),
+                 "gacer", "compiled / gacer", "memory", "cold profile, s"], rows)
+
+
+def print_mixes(mixes):
+    peers = [(title, peer) for title, peer in PEERS
              if any(peer in m["times_ms"] for m in mixes.values())]
-    print("\n| mix, batch | eager | compiled: in turn | streams | merged | gacer: sequential |"
-          " streams | partition | gacer | compiled / streams | streams / gacer | eager / chosen |"
-          " warm start s |" + "".join(f" {title} |" for title, _ in extra) + "\n|"
-          + "---|" * (13 + len(extra)))
+    rows = []
     for name, m in mixes.items():
         t = m["times_ms"]
-        print(f"| {name.replace('_b', ', ')} | {m['eager_ms']:.2f} |" + "".join(
-            f" {ms(t[k])} |" for k in (
-                "torch:compiled_sequential", "torch:compiled_streams", "torch:compiled_merged",
-                "gacer:sequential", "gacer:streams", "gacer:partition", "gacer:gacer"))
-              + f" {m['compiled_over_streams']:.2f} | {m['streams_over_gacer']:.2f} |"
-              f" {m['eager_over_chosen']:.1f} | {m['warm_start_s']:.1f} |"
-              + "".join(f" {ms(t.get(peer))} |" for _, peer in extra))
+        rows.append([title_of(name), number(m["eager_ms"], 2),
+                     *[number(t.get(peer)) for _, peer in peers[1:]],
+                     *[number(t[f"gacer:{policy}"]) for policy in POLICIES],
+                     *[number(m[key], 1 if "eager" in key else 2) for _, key in RATIOS]])
+    for title, group in [*((f"geometric mean, {b}", g) for b, g in by_batch(mixes).items()),
+                         ("geometric mean", mixes.values())]:
+        rows.append([title, *[""] * (len(peers) + len(POLICIES)),
+                     *[number(geomean([m[key] for m in group]), 2) for _, key in RATIOS[:3]], ""])
+    print_table(["mix, batch", *[title for title, _ in peers], *POLICIES,
+                 *[title for title, _ in RATIOS]], rows)
+
+
+def print_costs(singles, mixes):
+    every = by_batch({**singles, **mixes})
+    mixed = {b: {n.split("_")[0]: m for n, m in mixes.items() if n.endswith(f"_b{b}")}
+             for b in by_batch(mixes)}
+    alone = by_batch(singles)
+
+    def each(key, digits=0):
+        return [", ".join(f"{n} {number(m[key], digits)}" for n, m in mixed[b].items())
+                for b in mixed]
+
+    def most(groups, key, digits, unit):
+        return [f"≤{number(best([c[key] for c in group], max), digits)}{unit}"
+                for group in groups.values()]
+
+    print_table(
+        ["cost", *[f"batch {b}" for b in every], "aim"],
+        [["assembly of a plan, everything prepared", *most(every, "assemble_ms", 1, " ms"), "≤10 ms"],
+         ["host time of one launch, chosen plans, µs", *each("chosen_launch_us"), "≤30"],
+         ["the same, every measured plan", *most(every, "launch_us", 0, " µs"), ""],
+         ["measured candidates a second of search", *each("candidates_per_s"), "≥50 at batch 8"],
+         ["cold profile of a model", *most(alone, "profile_s", 0, " s"), "≤60 s"],
+         ["warm start of a mix: new process, saved plan, to the end of its first round, s",
+          *each("warm_start_s", 1), "≤2"],
+         ["memory over compiled PyTorch", *most(alone, "memory_over_compiled", 2, ""), "≤1.15"]])
 
 
 def main():
@@ -155,8 +219,11 @@ def main():
     summary = summarize(singles, mixes)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     if "--markdown" in sys.argv:
-        print_markdown(singles, mixes)
-    print(json.dumps({k: v for k, v in summary.items() if k not in ("alone", "mixes", "compiled_peers")}, indent=1))
+        print_singles(singles)
+        print_mixes(mixes)
+        print_costs(singles, mixes)
+    print(json.dumps({k: v for k, v in summary.items()
+                      if k not in ("alone", "mixes", "compiled_peers")}, indent=1))
 
 
 if __name__ == "__main__":
