@@ -1,6 +1,7 @@
 #include "search/improve.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -14,9 +15,14 @@ constexpr int kPatience = 400;  // random moves without success before it ends
 
 }  // namespace
 
-Improver::Improver(Session& session, const Knobs& knobs, Pool& pool, Candidate start)
+bool ModelJudge::is_better(const Session::Rated& changed, const Candidate& best) {
+  return changed.ms < best.model_ms * (1 - 1e-5);
+}
+
+Improver::Improver(Session& session, const Knobs& knobs, Judge& judge, Pool& pool, Candidate start)
     : session_(session),
       knobs_(knobs),
+      judge_(judge),
       pool_(pool),
       best_(std::move(start)),
       moves_(session.problem(), session.rows()),
@@ -25,11 +31,11 @@ Improver::Improver(Session& session, const Knobs& knobs, Pool& pool, Candidate s
 }
 
 bool Improver::attempt(const Change& change) {
-  if (!session_.may_evaluate()) return false;
+  if (!judge_.may_judge()) return false;
   Draft draft = best_.draft;
   if (!change(draft)) return false;
   std::optional<Session::Rated> rated = session_.rate(draft);
-  if (!rated || rated->ms >= best_.model_ms * (1 - 1e-5)) return false;
+  if (!rated || !judge_.is_better(*rated, best_)) return false;
   best_.draft = std::move(draft);
   best_.plan = std::move(rated->plan);
   best_.model_ms = rated->ms;
@@ -39,7 +45,7 @@ bool Improver::attempt(const Change& change) {
 
 void Improver::run() {
   bool is_fine = false;
-  while (session_.may_evaluate()) {
+  while (judge_.may_judge()) {
     bool has_improved = false;
     if (knobs_.variants) has_improved = descend_variants(is_fine) || has_improved;
     if (knobs_.chunks) has_improved = descend_chunks(is_fine) || has_improved;
@@ -72,11 +78,7 @@ bool Improver::descend_variants(bool is_fine) {
     }
   }
   if (!is_fine) return has_improved;
-  std::set<std::string> signatures;
-  for (const ProblemTenant& tenant : session_.problem().tenants) {
-    for (const ProblemNode& node : tenant.nodes) signatures.insert(node.signature);
-  }
-  for (const std::string& signature : signatures) {
+  for (const std::string& signature : signatures()) {
     for (std::size_t choice = 0; choice < 4; ++choice) {
       has_improved = attempt([&](Draft& draft) {
                        return moves_.set_signature_variant(signature, choice, draft);
@@ -85,6 +87,24 @@ bool Improver::descend_variants(bool is_fine) {
     }
   }
   return has_improved;
+}
+
+/// Those that take the most time in a round first.
+std::vector<std::string> Improver::signatures() const {
+  std::map<std::string, double> ms;
+  for (const ProblemTenant& tenant : session_.problem().tenants) {
+    for (const ProblemNode& node : tenant.nodes) {
+      double fastest = 0;
+      for (const ProfileRow& row : session_.rows().rows(node.signature, node.batch))
+        fastest = fastest == 0 ? row.solo_ms : std::min(fastest, row.solo_ms);
+      ms[node.signature] += fastest * tenant.repeat;
+    }
+  }
+  std::vector<std::string> sorted;
+  for (const auto& [signature, time] : ms) sorted.push_back(signature);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [&](const std::string& a, const std::string& b) { return ms.at(a) > ms.at(b); });
+  return sorted;
 }
 
 /// Places worth trying: single groups or halves on few groups, large overlapping intervals on many.
@@ -255,7 +275,7 @@ bool Improver::mutate(Draft& draft) {
 }
 
 void Improver::wander() {
-  for (int failures = 0; failures < kPatience && session_.may_evaluate();) {
+  for (int failures = 0; failures < kPatience && judge_.may_judge();) {
     const bool helped = attempt([&](Draft& draft) {
       const bool changed = mutate(draft);
       // Now and then two moves at once: pairs pay that do not one by one.

@@ -14,17 +14,36 @@
 
 namespace gacer {
 
-/// Coordinate descent from one draft: variants by signature, tenant and run of nodes; budgets and
-/// priorities of tenants and runs; barriers (pairs of pointers into two tenants) moved along them;
-/// chunks of runs. Then random moves with restarts from the best.
+/// Who says whether a changed plan is better than the best so far.
+class Judge {
+ public:
+  virtual ~Judge() = default;
+  /// Whether another change may be judged; once false, it stays so.
+  virtual bool may_judge() const = 0;
+  virtual bool is_better(const Session::Rated& changed, const Candidate& best) = 0;
+};
+
+/// By the model's time.
+class ModelJudge final : public Judge {
+ public:
+  explicit ModelJudge(Session& session) : session_(session) {}
+  bool may_judge() const override { return session_.may_evaluate(); }
+  bool is_better(const Session::Rated& changed, const Candidate& best) override;
+
+ private:
+  Session& session_;
+};
+
+/// Coordinate descent from one draft: variants by signature (what takes long first), tenant and run
+/// of nodes; budgets and priorities of tenants and runs; barriers (pairs of pointers into two
+/// tenants) moved along them; chunks of runs. Then random moves with restarts from the best.
 class Improver {
  public:
-  Improver(Session& session, const Knobs& knobs, Pool& pool, Candidate start);
+  /// References outlive the improver.
+  Improver(Session& session, const Knobs& knobs, Judge& judge, Pool& pool, Candidate start);
 
-  /// Until nothing helps or the session may not evaluate.
+  /// Until nothing helps or the judge has no more patience.
   void run();
-  /// One random change of a draft by an enabled knob; false when it did not apply.
-  bool mutate(Draft& draft);
 
   const Candidate& best() const { return best_; }
 
@@ -39,6 +58,9 @@ class Improver {
   bool descend_syncs(bool is_fine);
   bool descend_chunks(bool is_fine);
   void wander();
+  /// One random change of a draft by an enabled knob; false when it did not apply.
+  bool mutate(Draft& draft);
+  std::vector<std::string> signatures() const;
 
   bool mutate_budget(const NodeRun& run, Draft& draft);
   bool mutate_sync(Draft& draft);
@@ -52,6 +74,7 @@ class Improver {
 
   Session& session_;
   Knobs knobs_;
+  Judge& judge_;
   Pool& pool_;
   Candidate best_;
   Moves moves_;

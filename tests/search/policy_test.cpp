@@ -21,11 +21,11 @@ struct Made {
 };
 
 Made make(const test::Synthetic& synthetic, std::string_view policy, std::int64_t evaluations,
-          std::uint64_t seed = 1, Evaluator* device = nullptr) {
+          std::uint64_t seed = 1, Evaluator* device = nullptr, std::int64_t measurements = 12) {
   ModelEvaluator model(synthetic.problem, synthetic.rows);
   SearchContext context{synthetic.problem, synthetic.rows, model};
   context.limits.evaluations = evaluations;
-  context.limits.measurements = 12;
+  context.limits.measurements = measurements;
   context.seed = seed;
   context.device = device;
   Made made{find_policy(policy).make(context), 0};
@@ -231,6 +231,45 @@ TEST(Regulated, TheDeviceDecidesNotTheModel) {
   const double simple = std::min(on_device(make(synthetic, "sequential", 500, 1, &device).plan),
                                  on_device(make(synthetic, "partition", 500, 1, &device).plan));
   EXPECT_LE(on_device(make(synthetic, "gacer", 800, 1, &device).plan), simple * (1 + 1e-9));
+}
+
+/// A device that likes tenant 0's steps at a high priority, of which the model knows nothing.
+class LikesPriority final : public Evaluator {
+ public:
+  explicit LikesPriority(Evaluator& model) : model_(model) {}
+  Result<double> evaluate(const Plan& plan) override {
+    ++calls;
+    const Result<double> ms = model_.evaluate(plan);
+    if (!ms) return ms;
+    double steps = 0;
+    double high = 0;
+    for (const Lane& lane : plan.lanes)
+      for (const Step& step : lane.steps)
+        if (step.tenant == 0) {
+          ++steps;
+          high += step.priority == 2 ? 1 : 0;
+        }
+    return *ms * (1 - 0.2 * high / steps);
+  }
+  int calls = 0;
+
+ private:
+  Evaluator& model_;
+};
+
+TEST(Regulated, MeasuredChangesFindWhatTheModelDoesNotKnow) {
+  const auto synthetic =
+      test::make_synthetic(test::synthetic_device("gpu", 16),
+                           {{.shape = "chain", .nodes = 12, .seed = 3, .name = "a"},
+                            {.shape = "branches", .nodes = 12, .seed = 4, .name = "b"}});
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  LikesPriority device(model);
+  const Made made = make(synthetic, "gacer", 1500, 1, &device, 300);
+  EXPECT_LE(device.calls, 300);
+  int low = 0;
+  for (const Lane& lane : made.plan.lanes)
+    for (const Step& step : lane.steps) low += step.tenant == 0 && step.priority != 2 ? 1 : 0;
+  EXPECT_EQ(low, 0);
 }
 
 TEST(Regulated, StopsWhenCancelledWithALegalPlan) {
