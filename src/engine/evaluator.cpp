@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <initializer_list>
+#include <string>
 
 #include "engine/guard.h"
 
@@ -23,6 +26,28 @@ constexpr int kMoreRounds = 5;
 constexpr double kFarDeviations = 4;
 constexpr double kLeastFar = 0.02;
 
+/// Of what searches change.
+std::size_t fingerprint_of(const Plan& plan) {
+  std::size_t hash = static_cast<std::size_t>(plan.mode);
+  const auto mix = [&](std::size_t value) {
+    hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
+  };
+  const auto mix_all = [&](std::initializer_list<std::int64_t> values) {
+    for (const std::int64_t value : values) mix(static_cast<std::size_t>(value));
+  };
+  for (const Lane& lane : plan.lanes) {
+    mix(lane.steps.size());
+    for (const Step& step : lane.steps) {
+      mix_all({step.tenant, step.node, step.iteration, step.chunk.begin, step.chunk.end,
+               step.budget.begin, step.budget.end, step.priority});
+      mix(std::hash<std::string>{}(step.variant));
+    }
+  }
+  for (const SyncPoint& sync : plan.sync_points)
+    mix_all({sync.before.lane, sync.before.index, sync.after.lane, sync.after.index});
+  return hash;
+}
+
 /// The plan as it runs: who made it and what is noted beside it is left out.
 Plan bare_of(const Plan& plan) {
   Plan bare = plan;
@@ -38,9 +63,10 @@ void DeviceEvaluator::begin_search() {
   for (Known& known : known_) known.is_new = true;
 }
 
-DeviceEvaluator::Known* DeviceEvaluator::find(const Plan& bare) {
-  const auto found = std::find_if(known_.begin(), known_.end(),
-                                  [&](const Known& known) { return known.plan == bare; });
+DeviceEvaluator::Known* DeviceEvaluator::find(std::size_t fingerprint, const Plan& bare) {
+  const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
+    return known.fingerprint == fingerprint && known.plan == bare;
+  });
   return found == known_.end() ? nullptr : &*found;
 }
 
@@ -83,7 +109,8 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
 
 Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
   Plan bare = bare_of(plan);
-  Known* known = find(bare);
+  const std::size_t fingerprint = fingerprint_of(bare);
+  Known* known = find(fingerprint, bare);
   if (known != nullptr && known->is_new) {
     known->is_new = false;
     return known->ms;
@@ -114,7 +141,7 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
     ms = measure(*compiled);
   }
   if (known == nullptr)
-    known_.push_back({std::move(bare), ms, false});
+    known_.push_back({fingerprint, std::move(bare), ms, false});
   else
     known->ms = ms;
   return ms;

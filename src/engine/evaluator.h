@@ -31,11 +31,12 @@ class DeviceEvaluator final : public Evaluator {
 
  private:
   struct Known {
+    std::size_t fingerprint = 0;
     Plan plan;  ///< without what does not change how it runs
     double ms = 0;
     bool is_new = true;  ///< to the search that goes on
   };
-  Known* find(const Plan& bare);
+  Known* find(std::size_t fingerprint, const Plan& bare);
   double measure(CompiledPlan& compiled);
   /// Runs the reference: the median of its last few rounds, those of long ago left out.
   double time_reference();

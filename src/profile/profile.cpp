@@ -21,7 +21,7 @@ std::string quarantine_text(const std::string& reason) { return std::string(kQua
 bool is_quarantined(const ProfileRow& row) { return row.rejected.starts_with(kQuarantine); }
 
 void ProfileTable::add(ProfileRow row) {
-  Entry& entry = entries_[{row.signature, row.items}];
+  Entry& entry = entries_[std::pair(row.signature, row.items)];
   const auto is_same = [&](const ProfileRow& other) {
     return other.variant == row.variant && other.width == row.width;
   };
@@ -38,18 +38,22 @@ void ProfileTable::add(ProfileRow row) {
   entry.usable.insert(place, std::move(row));
 }
 
+const ProfileTable::Entry* ProfileTable::find_entry(std::string_view signature,
+                                                    std::int64_t items) const {
+  const auto found = entries_.find(Less::View(signature, items));
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
 std::span<const ProfileRow> ProfileTable::rows(const std::string& signature,
                                                std::int64_t items) const {
-  const auto found = entries_.find({signature, items});
-  if (found == entries_.end()) return {};
-  return found->second.usable;
+  const Entry* entry = find_entry(signature, items);
+  return entry == nullptr ? std::span<const ProfileRow>() : entry->usable;
 }
 
 std::span<const ProfileRow> ProfileTable::rejected(const std::string& signature,
                                                    std::int64_t items) const {
-  const auto found = entries_.find({signature, items});
-  if (found == entries_.end()) return {};
-  return found->second.rejected;
+  const Entry* entry = find_entry(signature, items);
+  return entry == nullptr ? std::span<const ProfileRow>() : entry->rejected;
 }
 
 std::vector<ProfileRow> ProfileTable::all() const {

@@ -4,6 +4,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gacer {
@@ -44,7 +45,7 @@ class ProfileTable {
   void add(ProfileRow row);
   /// Forgets a node or chunk.
   void erase(const std::string& signature, std::int64_t items) {
-    entries_.erase({signature, items});
+    entries_.erase(std::pair(signature, items));
   }
   /// Usable rows (not rejected) of a node or chunk, any variant and width, fastest solo first.
   std::span<const ProfileRow> rows(const std::string& signature, std::int64_t items) const;
@@ -67,7 +68,15 @@ class ProfileTable {
     std::vector<ProfileRow> usable;  ///< fastest solo first
     std::vector<ProfileRow> rejected;
   };
-  std::map<std::pair<std::string, std::int64_t>, Entry> entries_;
+  /// Finds without a copy of the signature: searches ask hundreds of times a plan.
+  struct Less {
+    using is_transparent = void;
+    using View = std::pair<std::string_view, std::int64_t>;
+    bool operator()(const View& a, const View& b) const { return a < b; }
+  };
+  const Entry* find_entry(std::string_view signature, std::int64_t items) const;
+
+  std::map<std::pair<std::string, std::int64_t>, Entry, Less> entries_;
 };
 
 }  // namespace gacer
