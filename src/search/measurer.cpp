@@ -1,8 +1,11 @@
 #include "search/measurer.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -17,40 +20,88 @@ constexpr double kClose = 1.1;
 /// Measurements kept for the comparison at the end and one that began before.
 constexpr std::int64_t kReserve = 3;
 
-/// By measured time. One measurement may be lucky: what seems faster is measured once more, and the
-/// best now and then.
+double mean(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// By measured time. What seems faster is measured until the gain stands out of the noise, which
+/// the repeats tell, or is none.
 class DeviceJudge final : public Judge {
  public:
-  DeviceJudge(Session& session, double best_ms) : session_(session), best_ms_(best_ms) {}
+  explicit DeviceJudge(Session& session) : session_(session) {}
 
   bool may_judge() const override { return session_.may_measure(kReserve); }
 
   bool is_better(const Session::Rated& changed, const Candidate& best) override {
     if (changed.ms > best.model_ms * kModelDoubts) return false;
-    if (++num_judged_ % kRefresh == 0)
-      if (const std::optional<double> again = session_.measure(best.plan))
-        best_ms_ = (best_ms_ + *again) / 2;
-    const std::optional<double> first = session_.measure(changed.plan);
-    if (!first || *first > best_ms_ * kFirstGain || !may_judge()) return false;
-    const std::optional<double> second = session_.measure(changed.plan);
-    if (!second || (*first + *second) / 2 > best_ms_ * kMeanGain) return false;
-    best_ms_ = (*first + *second) / 2;
-    ++num_better_;
-    return true;
+    if (!know(best.plan)) return false;
+    std::vector<double> times;
+    while (may_judge() && times.size() < kMostRepeats) {
+      const std::optional<double> ms = session_.measure(changed.plan);
+      if (!ms) return false;
+      add(*ms, times);
+      const double expected = mean(best_times_);
+      const double gain = expected - mean(times);
+      if (gain < kLeastGain * expected) return false;
+      const double error = expected * noise() *
+                           std::sqrt(1 / static_cast<double>(times.size()) +
+                                     1 / static_cast<double>(best_times_.size()));
+      if (times.size() < 2 || gain < kErrors * error) continue;
+      best_times_ = std::move(times);
+      ++num_better_;
+      return true;
+    }
+    return false;
   }
 
-  double best_ms() const { return best_ms_; }
+  double best_ms() const { return mean(best_times_); }
   int num_better() const { return num_better_; }
 
  private:
   /// The model is wrong by some percent; what it finds much worse is.
   static constexpr double kModelDoubts = 1.03;
-  static constexpr double kFirstGain = 0.998;
-  static constexpr double kMeanGain = 0.997;
-  static constexpr int kRefresh = 24;
+  static constexpr double kLeastGain = 0.001;
+  /// Standard errors of the difference.
+  static constexpr double kErrors = 2.5;
+  static constexpr std::size_t kMostRepeats = 6;
+  static constexpr double kLeastNoise = 0.001;
+  /// The best is measured once more in so many judgements, up to kMostKnown times.
+  static constexpr int kRefresh = 8;
+  static constexpr std::size_t kKnown = 4;
+  static constexpr std::size_t kMostKnown = 12;
+
+  /// Whether the best was measured often enough.
+  bool know(const Plan& best) {
+    const bool is_due = ++num_judged_ % kRefresh == 0 && best_times_.size() < kMostKnown;
+    for (bool more = is_due; more || best_times_.size() < kKnown; more = false) {
+      const std::optional<double> ms = may_judge() ? session_.measure(best) : std::nullopt;
+      if (!ms) return false;
+      add(*ms, best_times_);
+    }
+    return true;
+  }
+
+  /// One more time of a plan; what it tells of the noise is kept (Welford).
+  void add(double ms, std::vector<double>& times) {
+    if (!times.empty()) {
+      const double before = mean(times);
+      const auto count = static_cast<double>(times.size());
+      const double difference = ms / before - 1;
+      squares_ += difference * difference * count / (count + 1);
+      ++num_repeats_;
+    }
+    times.push_back(ms);
+  }
+
+  /// Relative standard deviation of one measurement.
+  double noise() const {
+    return num_repeats_ == 0 ? 1 : std::max(kLeastNoise, std::sqrt(squares_ / num_repeats_));
+  }
 
   Session& session_;
-  double best_ms_;
+  std::vector<double> best_times_;
+  double squares_ = 0;
+  int num_repeats_ = 0;
   int num_judged_ = 0;
   int num_better_ = 0;
 };
@@ -113,8 +164,7 @@ const Measurer::Finalist& Measurer::best() const {
 Candidate Measurer::change(const Finalist& winner) {
   if (winner.candidate.draft.mode == LaunchMode::kFreeRunning || !session_.may_measure(kReserve))
     return winner.candidate;
-  const std::optional<double> again = session_.measure(winner.candidate.plan);
-  DeviceJudge judge(session_, again ? (winner.ms + *again) / 2 : winner.ms);
+  DeviceJudge judge(session_);
   Pool pool;
   Improver improver(session_, knobs_, judge, pool, winner.candidate);
   improver.run();
