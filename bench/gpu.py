@@ -12,9 +12,10 @@ in alternating order, and the medians of all rounds are kept.
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
 widest search and frozen weights (models are tuned side by side, as all compiling here is, so that
 candidates are timed beside other models' work; a model that --autotune-limit ends is listed as
-missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call). --mps: mixes as one process a tenant under NVIDIA
-MPS, timed by the host's clock from a common start to the last process's end; what an empty round
-takes is kept beside it and not subtracted. What could not be measured is listed with the reason.
+missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call). --mps: mixes as one
+process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
+process's end; what an empty round takes is kept beside it and not subtracted. What could not be
+measured is listed with the reason.
 """
 
 import argparse
@@ -421,8 +422,8 @@ def main():
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=24, help="of each contender in a turn")
-    parser.add_argument("--measurements", type=int, default=120)
-    parser.add_argument("--search-time", default="10s")
+    parser.add_argument("--measurements", type=int, default=400)
+    parser.add_argument("--search-time", default="15s")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
     parser.add_argument("--autotune-limit", type=float, default=float("inf"), metavar="SECONDS",
                         help="give up on models that take longer to tune")
