@@ -2,11 +2,11 @@
 
 Usage: summarize_gpu.py bench/results/<gpu> [--markdown]
 
---markdown prints the tables of docs/gpu.md. A field is null when no cell measured it. Speed-ups are PyTorch's median over gacer's, both taken in
-turns in one call; "compiled" is the fastest of all peers that were measured there but for eager
-ones, which `compiled_peers` names: torch.compile's graphs in turn, a stream each, merged into one;
-where asked for, the same with its widest search (autotuned), and a process a tenant under MPS. A
-model alone counts with the plan that the guard chose.
+--markdown prints the tables of docs/gpu.md. A field is null when no cell measured it. Speed-ups are
+PyTorch's median over gacer's, both taken in turns in one call; "compiled" is the fastest of all peers
+that were measured there but for eager ones, which `compiled_peers` names: torch.compile's graphs in
+turn, a stream each, merged into one; where asked for, the same with its widest search (autotuned),
+and a process a tenant under MPS. A model alone counts with the plan that the guard chose.
 """
 
 import json
@@ -25,8 +25,8 @@ PEERS = [("eager", "torch:eager_sequential"), ("compiled in turn", "torch:compil
          ("autotuned merged", "torch:autotuned_merged"), ("MPS", "torch:mps_processes")]
 POLICIES = ["sequential", "streams", "partition", "gacer"]
 RATIOS = [("compiled / streams", "compiled_over_streams"),
-          ("streams / gacer", "streams_over_gacer"), ("compiled / gacer", "compiled_over_chosen"),
-          ("eager / gacer", "eager_over_chosen")]
+          ("streams / gacer", "streams_over_gacer"), ("compiled / chosen", "compiled_over_chosen"),
+          ("eager / chosen", "eager_over_chosen")]
 
 
 def geomean(values):
@@ -155,7 +155,7 @@ def print_singles(singles):
     rows = []
     for name, s in singles.items():
         t = s["times_ms"]
-        rows.append([title_of(name), number(s["eager_ms"], 2), number(t["torch:compiled_sequential"]),
+        rows.append([title_of(name), number(s["eager_ms"], 2), number(t.get("torch:compiled_sequential")),
                      *([number(t.get(autotuned))] if has_autotuned else []),
                      number(s["chosen_ms"]), number(s["compiled_over_chosen"], 2),
                      number(s["memory_over_compiled"], 2), number(s["profile_s"], 0)])
@@ -189,17 +189,15 @@ def print_mixes(mixes):
 
 def print_costs(singles, mixes):
     every = by_batch({**singles, **mixes})
-    mixed = {b: {n.split("_")[0]: m for n, m in mixes.items() if n.endswith(f"_b{b}")}
-             for b in by_batch(mixes)}
     alone = by_batch(singles)
 
     def each(key, digits=0):
-        return [", ".join(f"{n} {number(m[key], digits)}" for n, m in mixed[b].items())
-                for b in mixed]
+        return [", ".join(f"{n.split('_')[0]} {number(m[key], digits)}" for n, m in mixes.items()
+                          if n.endswith(f"_b{b}")) or "–" for b in every]
 
     def most(groups, key, digits, unit):
-        return [f"≤{number(best([c[key] for c in group], max), digits)}{unit}"
-                for group in groups.values()]
+        values = [best([c[key] for c in groups.get(b, [])], max) for b in every]
+        return ["–" if v is None else f"≤{number(v, digits)}{unit}" for v in values]
 
     print_table(
         ["cost", *[f"batch {b}" for b in every], "aim"],

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -111,9 +112,11 @@ struct Comparison {
   std::string chosen;       ///< policy whose plan would be used
   std::string best_simple;  ///< of sequential, streams, partition
   bool regulated_won = false;
-  double guard_gain_ms = 0;   ///< of the regulated plan over the best simple one, turn by turn
-  double guard_noise_ms = 0;  ///< what the gain had to exceed
-  int guard_turns = 0;        ///< that were judged; 0 when one kind of plan was missing
+  int guard_turns = 0;  ///< that were judged; 0 when one kind of plan was missing
+  /// What the regulated plan gains over the best simple one, turn by turn.
+  std::optional<double> guard_gain_ms;
+  /// What the gain had to exceed; empty also when the turns were too few to tell.
+  std::optional<double> guard_noise_ms;
   double profile_s = 0, plan_s = 0;
   std::vector<Placement> placement;  ///< where asked for
 };

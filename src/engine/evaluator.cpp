@@ -2,11 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
-#include <initializer_list>
-#include <string>
 
 #include "engine/guard.h"
+#include "plan/hash.h"
 
 namespace gacer {
 namespace {
@@ -15,38 +13,13 @@ constexpr int kMinRounds = 3;
 /// Milliseconds of rounds that are enough for one plan.
 constexpr double kEnoughMs = 400;
 /// The reference runs beside the plan once in so many milliseconds or rounds: the clock does not
-/// drift faster. Of its rounds so many count, no older than that.
+/// drift faster.
 constexpr double kTurnMs = 30;
-constexpr double kMostRoundsATurn = 8;
-constexpr std::size_t kReferenceRounds = 3;
-constexpr std::chrono::milliseconds kReferenceAge{60};
+constexpr double kMostRoundsATurn = 5;
 /// Plans that are slower than the best by this many deviations of a round, and by this share at
-/// least, need no exact time; half as much is enough after some more rounds.
-constexpr int kMoreRounds = 5;
+/// least, need no exact time.
 constexpr double kFarDeviations = 4;
 constexpr double kLeastFar = 0.02;
-
-/// Of what searches change.
-std::size_t fingerprint_of(const Plan& plan) {
-  std::size_t hash = static_cast<std::size_t>(plan.mode);
-  const auto mix = [&](std::size_t value) {
-    hash ^= value + 0x9E3779B97F4A7C15ULL + (hash << 6) + (hash >> 2);
-  };
-  const auto mix_all = [&](std::initializer_list<std::int64_t> values) {
-    for (const std::int64_t value : values) mix(static_cast<std::size_t>(value));
-  };
-  for (const Lane& lane : plan.lanes) {
-    mix(lane.steps.size());
-    for (const Step& step : lane.steps) {
-      mix_all({step.tenant, step.node, step.iteration, step.chunk.begin, step.chunk.end,
-               step.budget.begin, step.budget.end, step.priority});
-      mix(std::hash<std::string>{}(step.variant));
-    }
-  }
-  for (const SyncPoint& sync : plan.sync_points)
-    mix_all({sync.before.lane, sync.before.index, sync.after.lane, sync.after.index});
-  return hash;
-}
 
 /// The plan as it runs: who made it and what is noted beside it is left out.
 Plan bare_of(const Plan& plan) {
@@ -63,23 +36,11 @@ void DeviceEvaluator::begin_search() {
   for (Known& known : known_) known.is_new = true;
 }
 
-DeviceEvaluator::Known* DeviceEvaluator::find(std::size_t fingerprint, const Plan& bare) {
+DeviceEvaluator::Known* DeviceEvaluator::find(std::size_t hash, const Plan& bare) {
   const auto found = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
-    return known.fingerprint == fingerprint && known.plan == bare;
+    return known.hash == hash && known.plan == bare;
   });
   return found == known_.end() ? nullptr : &*found;
-}
-
-double DeviceEvaluator::time_reference() {
-  const double ms = std::max(reference_->run(), 1e-6);
-  const auto now = std::chrono::steady_clock::now();
-  reference_rounds_.push_back({now, ms});
-  while (reference_rounds_.size() > kReferenceRounds ||
-         now - reference_rounds_.front().at > kReferenceAge)
-    reference_rounds_.pop_front();
-  std::vector<double> times;
-  for (const ReferenceRound& round : reference_rounds_) times.push_back(round.ms);
-  return median(std::move(times));
 }
 
 double DeviceEvaluator::measure(CompiledPlan& compiled) {
@@ -91,7 +52,7 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
   for (int round = 0; round < num_rounds_; ++round) {
     if (round >= kMinRounds && spent > kEnoughMs) break;
     if (round % turn == 0) {
-      reference = time_reference();
+      reference = std::max(reference_->run(), 1e-6);
       spent += reference;
     }
     const double ms = compiled.run();
@@ -100,30 +61,52 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
     if (round + 1 == kMinRounds &&
         *std::min_element(ratios.begin(), ratios.end()) > far_from_best_ * best_ratio_)
       break;
-    if (round + 1 == kMoreRounds && median(ratios) > (1 + far_from_best_) / 2 * best_ratio_) break;
   }
   const double ratio = median(ratios);
   best_ratio_ = std::min(best_ratio_, ratio);
   return reference_ms_ * ratio;
 }
 
-Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
-  Plan bare = bare_of(plan);
-  const std::size_t fingerprint = fingerprint_of(bare);
-  Known* known = find(fingerprint, bare);
-  if (known != nullptr && known->is_new) {
-    known->is_new = false;
-    return known->ms;
-  }
-  std::unique_ptr<CompiledPlan> compiled;
+Result<std::unique_ptr<CompiledPlan>> DeviceEvaluator::compile(const Plan& plan) {
   try {
-    compiled = compiler_.compile(problem_, plan);
+    return compiler_.compile(problem_, plan);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kPlan && error.kind() != ErrorKind::kUnsupported &&
         error.kind() != ErrorKind::kOutOfMemory)
       throw;
     return Refusal{error.message()};
   }
+}
+
+Result<bool> DeviceEvaluator::is_faster(const Plan& changed, const Plan& known) {
+  Result<std::unique_ptr<CompiledPlan>> made = compile(changed);
+  if (!made) return Refusal{made.reason()};
+  const std::unique_ptr<CompiledPlan> compiled = *std::move(made);
+  Plan bare = bare_of(known);
+  if (!rival_ || rival_plan_ != bare) {
+    rival_.reset();
+    made = compile(known);
+    if (!made) return Refusal{made.reason()};
+    rival_ = *std::move(made);
+    rival_plan_ = std::move(bare);
+    rival_->run();
+  }
+  ++num_measured_;
+  compiled->run();
+  return duel([&] { return rival_->run(); }, [&] { return compiled->run(); }).changed_won;
+}
+
+Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
+  Plan bare = bare_of(plan);
+  const std::size_t hash = hash_steps(bare);
+  Known* known = find(hash, bare);
+  if (known != nullptr && known->is_new) {
+    known->is_new = false;
+    return known->ms;
+  }
+  Result<std::unique_ptr<CompiledPlan>> made = compile(plan);
+  if (!made) return Refusal{made.reason()};
+  std::unique_ptr<CompiledPlan> compiled = *std::move(made);
   ++num_measured_;
   compiled->run();
   double ms = 0;
@@ -141,7 +124,7 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
     ms = measure(*compiled);
   }
   if (known == nullptr)
-    known_.push_back({fingerprint, std::move(bare), ms, false});
+    known_.push_back({hash, std::move(bare), ms, false});
   else
     known->ms = ms;
   return ms;

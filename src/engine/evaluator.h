@@ -1,7 +1,6 @@
 #pragma once
 
-#include <chrono>
-#include <deque>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,19 +26,21 @@ class DeviceEvaluator final : public Evaluator {
   void begin_search();
 
   Result<double> evaluate(const Plan& plan) override;
+  /// Rounds of both in turn, few when the changed plan does not lead.
+  Result<bool> is_faster(const Plan& changed, const Plan& known) override;
   int num_measured() const { return num_measured_; }
 
  private:
   struct Known {
-    std::size_t fingerprint = 0;
+    std::size_t hash = 0;
     Plan plan;  ///< without what does not change how it runs
     double ms = 0;
     bool is_new = true;  ///< to the search that goes on
   };
-  Known* find(std::size_t fingerprint, const Plan& bare);
+  Known* find(std::size_t hash, const Plan& bare);
   double measure(CompiledPlan& compiled);
-  /// Runs the reference: the median of its last few rounds, those of long ago left out.
-  double time_reference();
+  /// A Refusal for what is the plan's fault.
+  Result<std::unique_ptr<CompiledPlan>> compile(const Plan& plan);
 
   Compiler& compiler_;
   const Problem& problem_;
@@ -47,14 +48,11 @@ class DeviceEvaluator final : public Evaluator {
   int num_measured_ = 0;
   std::unique_ptr<CompiledPlan> reference_;
   double reference_ms_ = 0;
-  struct ReferenceRound {
-    std::chrono::steady_clock::time_point at;
-    double ms = 0;
-  };
-  std::deque<ReferenceRound> reference_rounds_;  ///< the last few
-  double best_ratio_ = 1;                        ///< of all plans, to the reference
+  double best_ratio_ = 1;        ///< of all plans, to the reference
   double far_from_best_ = 1.25;  ///< ratio to the best from which on a few rounds are enough
   std::vector<Known> known_;
+  std::unique_ptr<CompiledPlan> rival_;  ///< that plans were compared with last
+  Plan rival_plan_;
 };
 
 }  // namespace gacer

@@ -1,6 +1,7 @@
 #include "engine/guard.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -14,6 +15,8 @@ namespace {
 constexpr double kWorthwhile = 0.005;
 /// However long they are, so many turns are taken before a gain is given up.
 constexpr int kEnoughTurns = 15;
+/// Ends turns of rounds that take no time.
+constexpr std::size_t kMostRoundsATurn = 100'000;
 /// Standard errors that a gain must be away from nothing: about one false alarm in 200 tests.
 constexpr double kErrors = 2.8;
 
@@ -40,13 +43,16 @@ Shift estimate_shift(const std::vector<double>& differences) {
 
 using Clock = std::chrono::steady_clock;
 
-/// Rounds for a while; their median.
+/// Rounds until they have taken as long as a turn; their median.
 double take_turn(const std::function<double()>& run, std::chrono::milliseconds turn,
                  std::vector<double>* rounds = nullptr) {
-  const auto end = Clock::now() + turn;
+  const auto limit_ms = static_cast<double>(turn.count());
   std::vector<double> times;
-  do times.push_back(run());
-  while (Clock::now() < end);
+  double spent = 0;
+  do {
+    times.push_back(run());
+    spent += times.back();
+  } while (spent < limit_ms && times.size() < kMostRoundsATurn);
   if (rounds != nullptr) rounds->insert(rounds->end(), times.begin(), times.end());
   return median(std::move(times));
 }
@@ -92,9 +98,9 @@ double median(std::vector<double> values) {
 
 std::string GuardResult::to_string() const {
   return fmt::format(
-      "{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {:.3f} ms, {} turns",
-      regulated_won ? "regulated won" : "simple kept", simple_ms, regulated_ms, gain_ms, noise_ms,
-      turns);
+      "{}: simple {:.3f} ms, regulated {:.3f} ms, gain {:.3f} ms, noise {}, {} turns",
+      regulated_won ? "regulated won" : "simple kept", simple_ms, regulated_ms, gain_ms,
+      std::isfinite(noise_ms) ? fmt::format("{:.3f} ms", noise_ms) : "unknown", turns);
 }
 
 GuardResult judge(std::span<const double> simple, std::span<const double> regulated) {
@@ -118,8 +124,12 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
                    const SettleOptions& options) {
   GuardResult result = judge(simple_ms, regulated_ms);
   const auto deadline = Clock::now() + options.time;
-  while (!result.regulated_won && result.gain_ms > kWorthwhile * result.simple_ms &&
-         (result.turns < kEnoughTurns || Clock::now() < deadline)) {
+  const auto is_open = [&] {
+    const double worthwhile = kWorthwhile * result.simple_ms;
+    if (result.turns < kEnoughTurns) return result.gain_ms > -worthwhile;
+    return result.gain_ms > worthwhile && Clock::now() < deadline;
+  };
+  while (!result.regulated_won && is_open()) {
     const int more = std::max(2, result.turns / 4);
     for (int turn = 0; turn < more; ++turn) {
       if (turn % 2 == 0) simple_ms.push_back(take_turn(simple, options.turn));
@@ -127,6 +137,31 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
       if (turn % 2 == 1) simple_ms.push_back(take_turn(simple, options.turn));
     }
     result = judge(simple_ms, regulated_ms);
+  }
+  return result;
+}
+
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed) {
+  constexpr double kLeastGain = 0.001;
+  constexpr std::array<int, 6> kLooks = {3, 7, 11, 15, 23, 31};
+  std::vector<double> before;
+  std::vector<double> gains;
+  DuelResult result;
+  for (const int look : kLooks) {
+    for (; result.pairs < look; ++result.pairs) {
+      const bool is_first = result.pairs % 2 == 0;
+      const double early = is_first ? known() : changed();
+      const double late = is_first ? changed() : known();
+      before.push_back(is_first ? early : late);
+      gains.push_back(is_first ? early - late : late - early);
+    }
+    const double worthwhile = kLeastGain * median(before);
+    const Shift shift = estimate_shift(gains);
+    result.changed_won = shift.lowest > worthwhile;
+    // Less than one standard error after this many pairs.
+    const bool is_hopeless =
+        std::isfinite(shift.lowest) && shift.estimate < (shift.estimate - shift.lowest) / kErrors;
+    if (result.changed_won || shift.estimate <= worthwhile || is_hopeless) break;
   }
   return result;
 }

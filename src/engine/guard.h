@@ -15,17 +15,18 @@ struct Times {
   std::vector<double> turns;  ///< medians
 };
 
-/// How contenders take turns, so that clocks and foreign load hit all alike. One warm-up turn of
-/// each is not counted. Ends after `min_rounds` of each and `time` for each (their sum), at the
-/// latest after `max_turns`.
 struct InterleaveOptions {
   int min_rounds = 7;
   int max_turns = 1000;
   std::chrono::milliseconds time{2000};
-  /// Rounds go on for so long, one at least. Devices that a power limit slows down need turns long
-  /// enough for each contender to meet the clock that it leaves itself.
+  /// Rounds of a turn go on until they have taken so long together, one at least. Devices that a
+  /// power limit slows down need turns long enough for each contender to meet the clock that it
+  /// leaves itself.
   std::chrono::milliseconds turn{0};
 };
+/// Contenders (each call runs a round and returns its milliseconds) take turns, so that clocks and
+/// foreign load hit all alike. One warm-up turn of each is not counted. Ends after `min_rounds` of
+/// each and `time` for each (their sum), at the latest after `max_turns`.
 std::vector<Times> interleave(std::span<const std::function<double()>> contenders,
                               const InterleaveOptions& options);
 
@@ -39,7 +40,7 @@ struct GuardResult {
   double simple_ms = 0;     ///< medians
   double regulated_ms = 0;  ///< medians
   double gain_ms = 0;       ///< typical difference simple - regulated of turns side by side
-  double noise_ms = 0;      ///< what the gain must exceed
+  double noise_ms = 0;      ///< what the gain must exceed; infinite: too few turns to tell
   int turns = 0;            ///< that were judged
   std::string to_string() const;
 };
@@ -49,15 +50,24 @@ struct GuardResult {
 /// the gain above half a percent of the simple plan's time. Less than 11 turns never suffice.
 GuardResult judge(std::span<const double> simple, std::span<const double> regulated);
 
-/// judge(), and while the gain is worth having but within the noise, more turns of the two for at
-/// most `time`: short rounds on a restless machine need many. `simple_ms` and `regulated_ms` are
-/// the turns so far.
 struct SettleOptions {
   std::chrono::milliseconds time{3000};
   std::chrono::milliseconds turn{0};  ///< as in InterleaveOptions
 };
+/// judge(), and while that leaves it open, more turns of the two: up to 15 unless the regulated
+/// plan is clearly slower, then for at most `time` as long as there is a gain worth having (short
+/// rounds on a restless machine need many). `simple_ms` and `regulated_ms` are the turns so far.
 GuardResult settle(const std::function<double()>& simple, const std::function<double()>& regulated,
                    std::vector<double> simple_ms, std::vector<double> regulated_ms,
                    const SettleOptions& options);
+
+/// Rounds of two plans in turn until it is clear whether the changed one is faster. Made for
+/// searches, which ask of many plans that are not: 3 pairs of rounds tell most of those, the
+/// others have up to 31 to prove a gain of more than .1 % (the interval of judge() is above it).
+struct DuelResult {
+  bool changed_won = false;
+  int pairs = 0;
+};
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed);
 
 }  // namespace gacer

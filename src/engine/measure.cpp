@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <ctime>
 #include <fstream>
 
@@ -203,7 +204,7 @@ void choose(const EngineCore& core, std::chrono::milliseconds settle_time,
                regulated->times.turns, {settle_time, core.turn()});
     comparison.regulated_won = result.regulated_won;
     comparison.guard_gain_ms = result.gain_ms;
-    comparison.guard_noise_ms = result.noise_ms;
+    if (std::isfinite(result.noise_ms)) comparison.guard_noise_ms = result.noise_ms;
     comparison.guard_turns = result.turns;
     regulated->result.plan.notes["guard"] = result.to_string();
   }

@@ -13,7 +13,7 @@
 namespace gacer {
 
 /// Times variants of one node or chunk on memory of its own: random operands, one set per copy that
-/// runs side by side. Checks each variant's outputs once.
+/// runs side by side. Checks each variant's outputs once (where it is tied to a width, at each).
 class ProfileBench {
  public:
   /// References outlive the bench.
@@ -49,7 +49,7 @@ class ProfileBench {
   Result<void> check_outputs();
   /// Makes outputs, what lies behind them and the workspace no numbers.
   void poison();
-  /// Refuses a variant that wrote where nothing of its own lies.
+  /// Refuses a variant that wrote behind its results (or the chunk of them that it computes).
   Result<void> check_tails() const;
   /// Into tensors of earlier reads, if there are any: fresh memory costs as much as the copy.
   void read_outputs(bool in_memory_order, std::vector<Tensor>& outputs) const;

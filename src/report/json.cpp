@@ -89,8 +89,8 @@ Json report_value(const Comparison& comparison, const std::string& command) {
   value["chosen"] = comparison.chosen;
   value["guard"] = {{"best_simple", comparison.best_simple},
                     {"regulated_won", comparison.regulated_won},
-                    {"gain_ms", comparison.guard_gain_ms},
-                    {"noise_ms", comparison.guard_noise_ms},
+                    {"gain_ms", or_null(comparison.guard_gain_ms)},
+                    {"noise_ms", or_null(comparison.guard_noise_ms)},
                     {"turns", comparison.guard_turns}};
   const PolicyResult* chosen = chosen_result(comparison);
   const std::string name = chosen == nullptr ? "" : chosen->policy;

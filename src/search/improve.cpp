@@ -15,10 +15,6 @@ constexpr int kPatience = 400;  // random moves without success before it ends
 
 }  // namespace
 
-bool ModelJudge::is_better(const Session::Rated& changed, const Candidate& best) {
-  return changed.ms < best.model_ms * (1 - 1e-5);
-}
-
 Improver::Improver(Session& session, const Knobs& knobs, Judge& judge, Pool& pool, Candidate start)
     : session_(session),
       knobs_(knobs),
@@ -35,7 +31,8 @@ bool Improver::attempt(const Change& change) {
   Draft draft = best_.draft;
   if (!change(draft)) return false;
   std::optional<Session::Rated> rated = session_.rate(draft);
-  if (!rated || !judge_.is_better(*rated, best_)) return false;
+  if (!rated || rated->ms >= judge_.too_slow_ms(best_) || !judge_.is_better(*rated, best_))
+    return false;
   best_.draft = std::move(draft);
   best_.plan = std::move(rated->plan);
   best_.model_ms = rated->ms;

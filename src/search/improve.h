@@ -20,6 +20,8 @@ class Judge {
   virtual ~Judge() = default;
   /// Whether another change may be judged; once false, it stays so.
   virtual bool may_judge() const = 0;
+  /// Plans that the model gives so much time or more are not worth a judgement.
+  virtual double too_slow_ms(const Candidate& best) const = 0;
   virtual bool is_better(const Session::Rated& changed, const Candidate& best) = 0;
 };
 
@@ -28,7 +30,8 @@ class ModelJudge final : public Judge {
  public:
   explicit ModelJudge(Session& session) : session_(session) {}
   bool may_judge() const override { return session_.may_evaluate(); }
-  bool is_better(const Session::Rated& changed, const Candidate& best) override;
+  double too_slow_ms(const Candidate& best) const override { return best.model_ms * (1 - 1e-5); }
+  bool is_better(const Session::Rated&, const Candidate&) override { return true; }
 
  private:
   Session& session_;

@@ -11,7 +11,8 @@
 namespace gacer {
 
 /// Measures the best of each family and of each simple policy, the close ones twice, then changes
-/// of the winner, one coordinate after the other, as far as the model does not advise against them.
+/// of the best: one coordinate after the other, then at random, as far as the model does not advise
+/// against them.
 class Measurer {
  public:
   /// References outlive the measurer.

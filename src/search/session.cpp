@@ -49,6 +49,15 @@ std::optional<double> Session::measure(const Plan& plan) {
   return *ms;
 }
 
+bool Session::is_faster(const Plan& changed, const Plan& known) {
+  ++measurements_;
+  const auto begin = std::chrono::steady_clock::now();
+  const Result<bool> faster = context_.device->is_faster(changed, known);
+  measuring_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  show(best_device_ms_);
+  return faster && *faster;
+}
+
 bool Session::is_over(double share) const {
   if (context_.is_cancelled && context_.is_cancelled->load()) return true;
   return context_.limits.time.count() > 0 &&
@@ -56,8 +65,11 @@ bool Session::is_over(double share) const {
 }
 
 bool Session::may_evaluate() const {
-  constexpr double kModelShare = 0.5;
-  return evaluations_ < limit_ && !is_over(has_device() ? kModelShare : 1);
+  constexpr double kShareOfTime = 0.5;
+  constexpr std::int64_t kKeptOf = 5;
+  const std::int64_t kept = has_device() ? context_.limits.evaluations / kKeptOf : 0;
+  return evaluations_ < std::min(limit_, context_.limits.evaluations - kept) &&
+         !is_over(has_device() ? kShareOfTime : 1);
 }
 
 bool Session::may_measure(std::int64_t reserve) const {

@@ -33,11 +33,15 @@ class Session {
 
   /// Milliseconds on the device; empty when it refuses. Counts one measurement.
   std::optional<double> measure(const Plan& plan);
+  /// Whether the device finds the changed plan faster. Counts one measurement.
+  bool is_faster(const Plan& changed, const Plan& known);
 
   /// False when evaluations, time or the user's patience have run out; where plans are measured,
-  /// half of the time is kept for that. A first evaluation is always allowed, so that every policy
-  /// has a plan.
+  /// half of the time and a fifth of the evaluations are kept for that. A first evaluation is
+  /// always allowed, so that every policy has a plan.
   bool may_evaluate() const;
+  /// False when the evaluations kept for changes of measured plans are gone too.
+  bool has_evaluations() const { return evaluations_ < limit_; }
   /// `reserve` more must be left.
   bool may_measure(std::int64_t reserve = 0) const;
   std::int64_t evaluations() const { return evaluations_; }

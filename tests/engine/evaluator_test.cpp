@@ -41,6 +41,21 @@ TEST(DeviceEvaluator, AnotherSearchKnowsWhatWasMeasuredOnce) {
   EXPECT_EQ(evaluator.num_measured(), 2);
 }
 
+TEST(DeviceEvaluator, ComparesPlansAndRefusesWhatCannotRun) {
+  EngineCore core(testing::plain_options());
+  TenantSpec spec = testing::named_spec("net", 4);
+  spec.repeat = 20;
+  core.add_graph(spec, testing::make_random_net(2, 4, 10));
+  DeviceEvaluator evaluator(core.compiler(), core.problem(), 3);
+  const Plan plan = core.baseline();
+  Plan refused = plan;
+  refused.lanes[0].steps[0].variant = "none/such=1";
+  EXPECT_FALSE(evaluator.is_faster(refused, plan).ok());
+  const Result<bool> same = evaluator.is_faster(plan, plan);
+  ASSERT_TRUE(same.ok());
+  EXPECT_EQ(evaluator.num_measured(), 1);
+}
+
 TEST(DeviceEvaluator, MoreWorkTakesLonger) {
   EngineCore core(testing::plain_options());
   TenantSpec spec = testing::named_spec("net", 4);

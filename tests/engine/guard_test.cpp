@@ -1,7 +1,6 @@
 #include "engine/guard.h"
 
 #include <random>
-#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -115,6 +114,15 @@ TEST(Guard, SettlingEndsAtOnceWhenThereIsNoGain) {
   EXPECT_TRUE(win.regulated_won);
 }
 
+TEST(Guard, SettlingGoesOnAfterFewTurnsWithoutAGain) {
+  int calls = 0;
+  const GuardResult result =
+      settle([&] { return ++calls, 1.0; }, [] { return 0.9; }, std::vector<double>(6, 1.0),
+             std::vector<double>(6, 1.0), {std::chrono::milliseconds(0)});
+  EXPECT_GE(calls, 9);
+  EXPECT_GE(result.turns, 15);
+}
+
 TEST(Guard, SettlingTakesEnoughRoundsHoweverLongTheyAre) {
   const GuardResult result =
       settle([] { return 2.0; }, [] { return 1.0; }, std::vector<double>(3, 2.0),
@@ -151,9 +159,7 @@ struct HotDevice {
   double heat = 0;
   double run(double ms, double watts) {
     heat += 0.2 * (watts - heat);
-    const double taken = ms * (1 + std::max(0.0, heat - 1));
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-    return taken;
+    return ms * (1 + std::max(0.0, heat - 1));
   }
 };
 
@@ -162,15 +168,58 @@ TEST(Interleave, TurnsLetEachContenderMeetItsOwnClock) {
   const std::vector<std::function<double()>> contenders = {[&] { return device.run(10, 1); },
                                                            [&] { return device.run(9.6, 1.1); }};
   InterleaveOptions options;
-  options.time = std::chrono::milliseconds(100);
+  options.time = std::chrono::milliseconds(0);
+  options.min_rounds = 50;
   const std::vector<Times> single = interleave(contenders, options);
   EXPECT_LT(median(single[1].turns), median(single[0].turns));
-  options.turn = std::chrono::milliseconds(100);
-  options.time = std::chrono::milliseconds(300);
+  options.turn = std::chrono::milliseconds(200);
+  options.min_rounds = 200;
   const std::vector<Times> turns = interleave(contenders, options);
   EXPECT_GT(median(turns[1].turns), median(turns[0].turns));
-  EXPECT_GT(turns[0].rounds.size(), turns[0].turns.size());
   EXPECT_EQ(turns[0].turns.size(), turns[1].turns.size());
+  EXPECT_EQ(turns[0].rounds.size(), 20 * turns[0].turns.size());
+}
+
+TEST(Interleave, RoundsThatTakeNoTimeEndTheirTurn) {
+  const std::vector<std::function<double()>> contenders = {[] { return 0.0; }};
+  InterleaveOptions options;
+  options.min_rounds = 1;
+  options.time = std::chrono::milliseconds(0);
+  options.turn = std::chrono::milliseconds(1);
+  EXPECT_EQ(interleave(contenders, options)[0].turns.size(), 1U);
+}
+
+/// Share of duels that a plan with some gain wins on a noisy device, and their pairs of rounds.
+struct Duels {
+  double won = 0;
+  double pairs = 0;
+};
+Duels fight(double gain, double noise, int count = 400) {
+  FakeDevice device;
+  const auto run = [&](double ms) {
+    return [&device, ms, noise] { return device.times(ms, noise, 1)[0]; };
+  };
+  Duels duels;
+  for (int i = 0; i < count; ++i) {
+    const DuelResult result = duel(run(1), run(1 - gain));
+    duels.won += result.changed_won ? 1.0 / count : 0;
+    duels.pairs += static_cast<double>(result.pairs) / count;
+  }
+  return duels;
+}
+
+TEST(Duel, EqualPlansAlmostNeverWin) { EXPECT_LE(fight(0, 0.01).won, 0.015); }
+
+TEST(Duel, SlowerPlansLoseAfterFewRounds) {
+  const Duels duels = fight(-0.02, 0.01);
+  EXPECT_EQ(duels.won, 0);
+  EXPECT_LE(duels.pairs, 4);
+}
+
+TEST(Duel, RealGainsMostlyWin) {
+  EXPECT_GE(fight(0.03, 0.01).won, 0.9);
+  EXPECT_GE(fight(0.01, 0.01).won, 0.3);
+  EXPECT_GT(fight(0.005, 0).won, 0.999);
 }
 
 TEST(Statistics, MedianAndPercentile) {

@@ -171,21 +171,22 @@ class BrokenImpl final : public KernelImpl {
 
 TEST_F(ProfilerTest, AVariantThatWritesWrongIsRejectedWithTheReason) {
   const PlacedTenant& tenant = *core.tenants()[0];
-  const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, ChunkRange{0, 4});
   const KernelImpl& plain = *core.device().kernels().back();
-  const auto measure = [&](ProfileBench& bench, const KernelImpl& impl) {
+  const auto measure = [&](ProfileBench& bench, const KernelCall& call, const KernelImpl& impl) {
     ProfileRow row;
     row.variant = impl.variants(call, 1).front();
     bench.measure(impl, call, 0, row);
     return row.rejected;
   };
-  for (const auto& [fault, reason] :
-       {std::pair(Fault::kWritesElsewhere, "differs from"),
-        std::pair(Fault::kWritesBehind, "writes behind the end of its output")}) {
-    ProfileBench bench(core.device(), tenant, 0, ChunkRange{0, 4}, core.compiler().constants(),
-                       limits);
-    EXPECT_EQ(measure(bench, plain), "");
-    EXPECT_THAT(measure(bench, BrokenImpl(plain, fault)), ::testing::HasSubstr(reason));
+  for (const ChunkRange range : {ChunkRange{0, 4}, ChunkRange{0, 2}, ChunkRange{1, 3}}) {
+    const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, range);
+    for (const auto& [fault, reason] :
+         {std::pair(Fault::kWritesElsewhere, "differs from"),
+          std::pair(Fault::kWritesBehind, "writes behind the end of its output")}) {
+      ProfileBench bench(core.device(), tenant, 0, range, core.compiler().constants(), limits);
+      EXPECT_EQ(measure(bench, call, plain), "");
+      EXPECT_THAT(measure(bench, call, BrokenImpl(plain, fault)), ::testing::HasSubstr(reason));
+    }
   }
 }
 

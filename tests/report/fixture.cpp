@@ -79,6 +79,8 @@ Comparison make_comparison() {
   comparison.chosen = "gacer";
   comparison.best_simple = "streams";
   comparison.regulated_won = true;
+  comparison.guard_turns = 21;
+  comparison.guard_gain_ms = 2.25;
   comparison.profile_s = 8.5;
   comparison.plan_s = 1.25;
   return comparison;

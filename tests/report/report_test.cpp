@@ -77,6 +77,9 @@ TEST(ReportJson, CarriesTheNumbers) {
   EXPECT_DOUBLE_EQ(report["speedup"]["vs_sequential"], 18.0 / 12.5);
   EXPECT_DOUBLE_EQ(report["speedup"]["vs_best_simple"], 15.0 / 12.5);
   EXPECT_EQ(report["guard"]["regulated_won"], true);
+  EXPECT_EQ(report["guard"]["turns"], 21);
+  EXPECT_EQ(report["guard"]["gain_ms"], 2.25);
+  EXPECT_TRUE(report["guard"]["noise_ms"].is_null());
 }
 
 TEST(ReportJson, ShowsPlacementWhereItWasAskedFor) {

@@ -265,7 +265,7 @@ TEST(Regulated, MeasuredChangesFindWhatTheModelDoesNotKnow) {
   ModelEvaluator model(synthetic.problem, synthetic.rows);
   LikesPriority device(model);
   const Made made = make(synthetic, "gacer", 1500, 1, &device, 300);
-  EXPECT_LE(device.calls, 300);
+  EXPECT_LE(device.calls, 2 * 300);  // a comparison asks for both plans
   int low = 0;
   for (const Lane& lane : made.plan.lanes)
     for (const Step& step : lane.steps) low += step.tenant == 0 && step.priority != 2 ? 1 : 0;

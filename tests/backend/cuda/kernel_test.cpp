@@ -294,6 +294,8 @@ TEST_P(CudaKernel, ConvolutionsOfOnePosition) {
   padded.set("pads", std::vector<std::int64_t>{1, 1, 1, 1});
   check(make_case("Conv", {{2, 24, 1, 1}, {16, 24, 3, 3}, {16}}, {1, 2}, padded));
   check(make_case("Conv", {{2, 24, 3, 3}, {16, 24, 3, 3}, {16}}, {1, 2}));
+  padded.set("pads", std::vector<std::int64_t>{2, 2, 2, 2});
+  check(make_case("Conv", {{2, 24, 1, 1}, {16, 24, 3, 3}, {16}}, {1, 2}, padded));
   check(make_case("Conv", {{3, 24, 1}, {16, 24, 1}, {}}, {1}, {}, sigmoid));
 }
 
