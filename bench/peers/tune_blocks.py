@@ -1,0 +1,199 @@
+"""Tunes the blocks of models for `gpu.py --max-autotune`, on all cores.
+
+torch.compile's widest search compiles its candidates one after the other: minutes a model on one core.
+Here modules with a few convolutions or linear layers are compiled by themselves, each in one of many
+processes; candidates are timed by one process at a time. What they decided goes to
+TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
+layouts, not on weights).
+
+Usage: tune_blocks.py BATCH SECONDS MODEL...
+
+Begins no block after SECONDS and ends those that run. What was decided stays, so another call goes
+on. Prints a line of JSON: processes, seconds, decisions before and after, versions.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+import torchvision
+from torch._inductor.runtime import benchmarking
+from torch_models import compile_as, on_device, settings_of
+
+MOST_LAYERS = 5  # of a block
+IS_WORKER = "--worker"
+
+
+def shapes_of(value):
+    """The shape of a tensor, or of each of a list."""
+    return [shapes_of(v) for v in value] if isinstance(value, (list, tuple)) else tuple(value.shape)
+
+
+def count_layers(module):
+    return sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in module.modules())
+
+
+def blocks_of(name, batch):
+    """(module, shape of its input) of each part that is tuned by itself; without memory."""
+    inputs = {}
+
+    def note(module, given):
+        inputs[module] = shapes_of(given[0])
+
+    with torch.device("meta"):
+        model = getattr(torchvision.models, name)(weights=None).eval()
+        hooks = [module.register_forward_pre_hook(note) for module in model.modules()]
+        model(torch.empty(batch, 3, 224, 224))
+    for hook in hooks:
+        hook.remove()
+
+    def descend(module):
+        layers = count_layers(module)
+        if 0 < layers <= MOST_LAYERS and module in inputs:
+            yield module, inputs[module]
+        elif layers > 0:
+            for child in module.children():
+                yield from descend(child)
+
+    return descend(model)
+
+
+def unique_blocks(models, batch):
+    """Those of all models, the ones with most layers first."""
+    found = {}
+    for name in models:
+        for module, shape in blocks_of(name, batch):
+            found.setdefault(f"{module} {shape}", (module, shape))
+    return sorted(found.values(), key=lambda block: -count_layers(block[0]))
+
+
+def make_input(shape):
+    if isinstance(shape, list):
+        return [make_input(s) for s in shape]
+    x = torch.randn(shape, device="cuda", dtype=torch.half)
+    return x.to(memory_format=torch.channels_last) if len(shape) == 4 else x
+
+
+def fill(module):
+    """Memory and plausible numbers: what candidates take depends on them a little."""
+    module = on_device(module.to_empty(device="cuda"))
+    for value in module.state_dict().values():
+        if value.is_floating_point():
+            value.uniform_(0.01, 0.02)
+    return module
+
+
+def time_alone(lock):
+    """Candidates are compiled at their first run; they are timed by one process at a time."""
+    original = type(benchmarking.benchmarker).benchmark_gpu
+
+    def benchmark(self, run, *args, **kwargs):
+        run()
+        torch.cuda.synchronize()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return original(self, run, *args, **kwargs)
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)
+
+    type(benchmarking.benchmarker).benchmark_gpu = benchmark
+
+
+def tune(module, shape):
+    with settings_of("autotuned"):
+        compile_as("autotuned", fill(module))(make_input(shape))
+    torch.cuda.synchronize()
+    torch._dynamo.reset()
+
+
+def work(batch, deadline, index, count, lock, models):
+    """Every count-th block from index on; the number of those that failed, which the log names."""
+    torch.backends.cudnn.benchmark = True
+    failed = 0
+    with open(lock, "w") as file, torch.inference_mode():
+        time_alone(file)
+        for module, shape in unique_blocks(models, batch)[index::count]:
+            if time.time() > deadline:
+                break
+            begin = time.time()
+            try:
+                tune(module, shape)
+            except Exception as error:  # the others can still be tuned
+                failed += 1
+                print(f"failed: {shape} {module}: {error}", flush=True)
+            print(f"{time.time() - begin:.1f} s: {shape} {module}", flush=True)
+    return failed
+
+
+def merge(into, other):
+    for key, value in other.items():
+        if isinstance(value, dict):
+            merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def read_decisions(folder):
+    """By the name of the compiler's file: one for each device and version."""
+    files = {}
+    for path in (folder / "cache").glob("*"):
+        with contextlib.suppress(json.JSONDecodeError):  # a process was ended while it wrote
+            files[path.name] = json.loads(path.read_text())
+    return files
+
+
+def count_decisions(files):
+    return sum(len(known) for file in files.values() for known in file.get("cache", {}).values())
+
+
+def main():
+    if IS_WORKER in sys.argv:
+        at = sys.argv.index(IS_WORKER)
+        batch, deadline = int(sys.argv[1]), float(sys.argv[2])
+        index, count, lock = sys.argv[at + 1:at + 4]
+        sys.exit(min(work(batch, deadline, int(index), int(count), lock, sys.argv[3:at]), 100))
+    batch, seconds, models = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    begin = time.time()
+    shared = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    (shared / "cache").mkdir(parents=True, exist_ok=True)
+    decisions = read_decisions(shared)
+    before = count_decisions(decisions)
+    count = max(1, len(os.sched_getaffinity(0)) - 1)
+    with tempfile.TemporaryDirectory() as folder:
+        workers = []
+        for index in range(count):
+            own = pathlib.Path(folder) / str(index)  # they would overwrite each other's decisions
+            shutil.copytree(shared / "cache", own / "cache")
+            log = open(own / "log", "w")
+            workers.append((own, subprocess.Popen(
+                [sys.executable, __file__, str(batch), str(begin + seconds), *models, IS_WORKER,
+                 str(index), str(count), f"{folder}/lock"], stdout=log, stderr=log,
+                env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(own),
+                     "TORCHINDUCTOR_COMPILE_THREADS": "1"})))
+        failed = []
+        for own, process in workers:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, begin + seconds - time.time()))
+            process.kill()
+            if process.wait() > 0:
+                failed.append((own / "log").read_text()[-1500:])
+        for own, _ in workers:
+            merge(decisions, read_decisions(own))
+    for name, file in decisions.items():
+        (shared / "cache" / name).write_text(json.dumps(file))
+    print(json.dumps({"models": models, "batch": batch, "processes": count, "failed": failed,
+                      "seconds": round(time.time() - begin, 1), "decisions_before": before,
+                      "decisions": count_decisions(decisions), "torch": torch.__version__,
+                      "device": torch.cuda.get_device_name()}))
+
+
+if __name__ == "__main__":
+    main()
