@@ -37,7 +37,7 @@ class Session {
   bool is_faster(const Plan& changed, const Plan& known);
 
   /// False when evaluations, time or the user's patience have run out; where plans are measured,
-  /// half of the time and a fifth of the evaluations are kept for that. A first evaluation is
+  /// half of the time and a quarter of the evaluations are kept for that. A first evaluation is
   /// always allowed, so that every policy has a plan.
   bool may_evaluate() const;
   /// False when the evaluations kept for changes of measured plans are gone too.
