@@ -141,11 +141,14 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
   return result;
 }
 
-DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed) {
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed,
+                double max_ms) {
   constexpr double kLeastGain = 0.001;
-  constexpr std::array<int, 6> kLooks = {3, 7, 11, 15, 23, 31};
+  constexpr double kFarBehind = 0.1;
+  constexpr std::array<int, 7> kLooks = {1, 3, 7, 11, 15, 23, 31};
   std::vector<double> before;
   std::vector<double> gains;
+  double spent = 0;
   DuelResult result;
   for (const int look : kLooks) {
     for (; result.pairs < look; ++result.pairs) {
@@ -154,14 +157,16 @@ DuelResult duel(const std::function<double()>& known, const std::function<double
       const double late = is_first ? changed() : known();
       before.push_back(is_first ? early : late);
       gains.push_back(is_first ? early - late : late - early);
+      spent += early + late;
     }
-    const double worthwhile = kLeastGain * median(before);
+    const double expected = median(before);
     const Shift shift = estimate_shift(gains);
-    result.changed_won = shift.lowest > worthwhile;
+    result.changed_won = shift.lowest > kLeastGain * expected;
+    const double hopeless = look == 1 ? -kFarBehind * expected : kLeastGain * expected;
     // Less than one standard error after this many pairs.
-    const bool is_hopeless =
+    const bool is_lost =
         std::isfinite(shift.lowest) && shift.estimate < (shift.estimate - shift.lowest) / kErrors;
-    if (result.changed_won || shift.estimate <= worthwhile || is_hopeless) break;
+    if (result.changed_won || shift.estimate <= hopeless || is_lost || spent > max_ms) break;
   }
   return result;
 }

@@ -61,13 +61,15 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
                    std::vector<double> simple_ms, std::vector<double> regulated_ms,
                    const SettleOptions& options);
 
-/// Rounds of two plans in turn until it is clear whether the changed one is faster. Made for
-/// searches, which ask of many plans that are not: 3 pairs of rounds tell most of those, the
-/// others have up to 31 to prove a gain of more than .1 % (the interval of judge() is above it).
 struct DuelResult {
   bool changed_won = false;
   int pairs = 0;
 };
-DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed);
+/// Rounds of two plans in turn until it is clear whether the changed one is faster. Made for
+/// searches, which ask of many plans that are not: a pair of rounds or three tell most of those.
+/// The others have up to 31 pairs and `max_ms` to prove a gain of more than .1 % (the interval of
+/// judge() is above it).
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed,
+                double max_ms = 3000);
 
 }  // namespace gacer

@@ -216,6 +216,12 @@ TEST(Duel, SlowerPlansLoseAfterFewRounds) {
   EXPECT_LE(duels.pairs, 4);
 }
 
+TEST(Duel, LongRoundsEndEarly) {
+  const DuelResult result = duel([] { return 1000.0; }, [] { return 900.0; });
+  EXPECT_LE(result.pairs, 3);
+  EXPECT_EQ(duel([] { return 1.0; }, [] { return 1.2; }).pairs, 1);
+}
+
 TEST(Duel, RealGainsMostlyWin) {
   EXPECT_GE(fight(0.03, 0.01).won, 0.9);
   EXPECT_GE(fight(0.01, 0.01).won, 0.3);
