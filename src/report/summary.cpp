@@ -26,6 +26,18 @@ std::string compare_to(const Comparison& comparison, const PolicyResult& best,
                      format_ms(find_result(comparison, reference)->median_ms));
 }
 
+/// How far the best regulated plan was from winning; empty when none was judged.
+std::string describe_guard(const Comparison& comparison) {
+  if (!comparison.guard_gain_ms) return "";
+  const std::string needed =
+      comparison.guard_noise_ms
+          ? fmt::format(" of the {} ms that count", format_ms(*comparison.guard_noise_ms))
+          : std::string();
+  const double gain = *comparison.guard_gain_ms;
+  if (gain <= 0) return fmt::format(" (the best lost {} ms)", format_ms(-gain));
+  return fmt::format(" (the best gained {} ms{})", format_ms(gain), needed);
+}
+
 }  // namespace
 
 const PolicyResult* find_result(const Comparison& comparison, std::string_view policy) {
@@ -71,7 +83,8 @@ std::string summary_sentence(const Comparison& comparison) {
   text += ".";
   if (!simple.empty() && !comparison.regulated_won && best->policy == simple &&
       comparison.policies.size() > 1)
-    text += " No regulated plan won beyond the noise, so the simple one is used.";
+    text += fmt::format(" No regulated plan won beyond the noise{}, so the simple one is used.",
+                        describe_guard(comparison));
   return text;
 }
 

@@ -178,7 +178,16 @@ TEST(ReportSummary, SaysWhenTheSimplePolicyIsUsed) {
   Comparison comparison = make_comparison();
   comparison.chosen = "streams";
   comparison.regulated_won = false;
-  EXPECT_THAT(summary_sentence(comparison), HasSubstr("No regulated plan won beyond the noise"));
+  comparison.guard_gain_ms = 0.25;
+  comparison.guard_noise_ms = 0.5;
+  EXPECT_THAT(
+      summary_sentence(comparison),
+      HasSubstr("No regulated plan won beyond the noise (the best gained 0.25 ms of the 0.50 "
+                "ms that count), so the simple one is used."));
+  comparison.guard_gain_ms = -1.5;
+  EXPECT_THAT(summary_sentence(comparison), HasSubstr("(the best lost 1.50 ms)"));
+  comparison.guard_gain_ms.reset();
+  EXPECT_THAT(summary_sentence(comparison), HasSubstr("beyond the noise, so the simple one"));
 }
 
 TEST(ReportSummary, NeverPicksAPlanWithWrongOutputs) {
