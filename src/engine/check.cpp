@@ -15,8 +15,6 @@
 namespace gacer {
 namespace {
 
-constexpr unsigned char kPoison = 0xFF;  // NaN in every float type
-
 /// An element as a number. Half-precision ones come from a table: outputs have millions of them.
 template <typename T>
 double number(const T& x) {

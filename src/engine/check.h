@@ -13,6 +13,9 @@
 
 namespace gacer {
 
+/// Byte of memory that must be written before it is read: no number in any float type.
+inline constexpr unsigned char kPoison = 0xFF;
+
 struct CheckResult {
   bool outputs_match = false;
   double max_rel_error = 0;  ///< largest difference over the tensor's largest reference magnitude

@@ -141,8 +141,8 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
   return result;
 }
 
-DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed,
-                double max_ms) {
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed) {
+  constexpr double kMostMs = 3000;
   constexpr double kLeastGain = 0.001;
   constexpr double kFarBehind = 0.1;
   constexpr std::array<int, 7> kLooks = {1, 3, 7, 11, 15, 23, 31};
@@ -166,7 +166,7 @@ DuelResult duel(const std::function<double()>& known, const std::function<double
     // Less than one standard error after this many pairs.
     const bool is_lost =
         std::isfinite(shift.lowest) && shift.estimate < (shift.estimate - shift.lowest) / kErrors;
-    if (result.changed_won || shift.estimate <= hopeless || is_lost || spent > max_ms) break;
+    if (result.changed_won || shift.estimate <= hopeless || is_lost || spent > kMostMs) break;
   }
   return result;
 }

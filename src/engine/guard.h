@@ -67,9 +67,8 @@ struct DuelResult {
 };
 /// Rounds of two plans in turn until it is clear whether the changed one is faster. Made for
 /// searches, which ask of many plans that are not: a pair of rounds or three tell most of those.
-/// The others have up to 31 pairs and `max_ms` to prove a gain of more than .1 % (the interval of
+/// The others have up to 31 pairs and 3 seconds to prove a gain of more than .1 % (the interval of
 /// judge() is above it).
-DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed,
-                double max_ms = 3000);
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed);
 
 }  // namespace gacer

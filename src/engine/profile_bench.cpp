@@ -19,7 +19,6 @@ namespace {
 constexpr double kFarFromBest = 4;
 /// What lies behind every operand: no number, which nothing may read or overwrite.
 constexpr std::size_t kTailBytes = 256;
-constexpr unsigned char kPoison = 0xFF;
 
 std::size_t storage_bytes(const Graph& graph, ValueId root) {
   return static_cast<std::size_t>(std::max<std::int64_t>(value_bytes(graph.value(root)), 1));

@@ -282,9 +282,10 @@ std::vector<ProfileTask> find_missing_rows(const Problem& problem, const Profile
       const ProblemNode& node = problem.tenants[static_cast<std::size_t>(task.tenant)]
                                     .nodes[static_cast<std::size_t>(task.node)];
       add_chunks(node, rows, task, chunks);
+      const std::vector<int> widths = missing_widths(node, rows, solo_widths);
+      if (widths.empty()) continue;
       narrow.push_back(task);
-      narrow.back().widths = missing_widths(node, rows, solo_widths);
-      if (narrow.back().widths.empty()) narrow.pop_back();
+      narrow.back().widths = widths;
     }
   }
   std::vector<ProfileTask>& missing = !whole.empty() ? whole : !chunks.empty() ? chunks : narrow;

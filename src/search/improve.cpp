@@ -91,10 +91,8 @@ std::vector<std::string> Improver::signatures() const {
   std::map<std::string, double> ms;
   for (const ProblemTenant& tenant : session_.problem().tenants) {
     for (const ProblemNode& node : tenant.nodes) {
-      double fastest = 0;
-      for (const ProfileRow& row : session_.rows().rows(node.signature, node.batch))
-        fastest = fastest == 0 ? row.solo_ms : std::min(fastest, row.solo_ms);
-      ms[node.signature] += fastest * tenant.repeat;
+      const auto rows = session_.rows().rows(node.signature, node.batch);
+      if (!rows.empty()) ms[node.signature] += rows.front().solo_ms * tenant.repeat;
     }
   }
   std::vector<std::string> sorted;

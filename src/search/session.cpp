@@ -38,11 +38,17 @@ std::optional<Session::Rated> Session::rate(const Draft& draft) {
   }
 }
 
-std::optional<double> Session::measure(const Plan& plan) {
+template <typename Ask>
+auto Session::ask_device(const Ask& ask) {
   ++measurements_;
   const auto begin = std::chrono::steady_clock::now();
-  const Result<double> ms = context_.device->evaluate(plan);
+  const auto answer = ask(*context_.device);
   measuring_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return answer;
+}
+
+std::optional<double> Session::measure(const Plan& plan) {
+  const Result<double> ms = ask_device([&](Evaluator& device) { return device.evaluate(plan); });
   if (!ms) return std::nullopt;
   if (best_device_ms_ == 0 || *ms < best_device_ms_) best_device_ms_ = *ms;
   show(best_device_ms_);
@@ -50,10 +56,8 @@ std::optional<double> Session::measure(const Plan& plan) {
 }
 
 bool Session::is_faster(const Plan& changed, const Plan& known) {
-  ++measurements_;
-  const auto begin = std::chrono::steady_clock::now();
-  const Result<bool> faster = context_.device->is_faster(changed, known);
-  measuring_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const Result<bool> faster =
+      ask_device([&](Evaluator& device) { return device.is_faster(changed, known); });
   show(best_device_ms_);
   return faster && *faster;
 }

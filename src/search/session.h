@@ -68,6 +68,9 @@ class Session {
   /// Whether this share of the time has passed, or the user stopped the search.
   bool is_over(double share = 1) const;
   void show(double best_ms);
+  /// Asks context_.device something; counts a measurement and its time.
+  template <typename Ask>
+  auto ask_device(const Ask& ask);
 
   SearchContext& context_;
   std::string policy_;

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -34,6 +36,24 @@ Made make(const test::Synthetic& synthetic, std::string_view policy, std::int64_
   made.ms = ms.ok() ? *ms : 1e300;
   return made;
 }
+
+/// A device whose rounds take the model's time, times a factor of which the model knows nothing.
+class FakeDevice final : public Evaluator {
+ public:
+  FakeDevice(Evaluator& model, std::function<double(const Plan&)> factor)
+      : model_(model), factor_(std::move(factor)) {}
+  Result<double> evaluate(const Plan& plan) override {
+    ++calls;
+    const Result<double> ms = model_.evaluate(plan);
+    if (!ms) return ms;
+    return *ms * factor_(plan);
+  }
+  int calls = 0;
+
+ private:
+  Evaluator& model_;
+  std::function<double(const Plan&)> factor_;
+};
 
 double best_simple(const test::Synthetic& synthetic) {
   return std::min({make(synthetic, "sequential", 500).ms, make(synthetic, "streams", 500).ms,
@@ -118,25 +138,14 @@ TEST(Regulated, ASlowModelLeavesTimeToMeasure) {
    private:
     ModelEvaluator model_;
   };
-  class Counting final : public Evaluator {
-   public:
-    explicit Counting(const test::Synthetic& made) : model_(made.problem, made.rows) {}
-    Result<double> evaluate(const Plan& plan) override {
-      ++count;
-      return model_.evaluate(plan);
-    }
-    int count = 0;
-
-   private:
-    ModelEvaluator model_;
-  };
   SlowModel model(synthetic);
-  Counting device(synthetic);
+  ModelEvaluator quick(synthetic.problem, synthetic.rows);
+  FakeDevice device(quick, [](const Plan&) { return 1.0; });
   SearchContext context{synthetic.problem, synthetic.rows, model};
   context.device = &device;
   context.limits = {1'000'000, 20, std::chrono::milliseconds(600)};
   find_policy("gacer").make(context);
-  EXPECT_GE(device.count, 10);
+  EXPECT_GE(device.calls, 10);
 }
 
 TEST(Policy, NodesWithoutRowsAreNamed) {
@@ -179,68 +188,42 @@ TEST(Partition, FindsTheObviousSplitOfTwoEqualTenants) {
   EXPECT_LT(made.ms, make(synthetic, "sequential", 10).ms);
 }
 
-/// A device on which free-running programs are twice as fast as the model says.
-class Biased final : public Evaluator {
- public:
-  explicit Biased(Evaluator& model) : model_(model) {}
-  Result<double> evaluate(const Plan& plan) override {
-    ++calls;
-    const Result<double> ms = model_.evaluate(plan);
-    if (!ms || plan.mode == LaunchMode::kMerged) return ms;
-    return *ms / 2;
-  }
-  int calls = 0;
-
- private:
-  Evaluator& model_;
-};
-
 TEST(Streams, TakesTheLaunchModeThatTheDevicePrefers) {
   const auto synthetic = test::make_random_synthetic(8);
   ModelEvaluator model(synthetic.problem, synthetic.rows);
-  Biased device(model);
+  FakeDevice device(model, [](const Plan& plan) {
+    return plan.mode == LaunchMode::kMerged ? 1 : 0.5;  // free-running ones are twice as fast
+  });
   EXPECT_EQ(make(synthetic, "streams", 100, 1, &device).plan.mode, LaunchMode::kFreeRunning);
   EXPECT_GT(device.calls, 1);
 }
-
-/// A device on which one tenant's narrow budgets are bad luck: regulated plans lose there.
-class AgainstNarrow final : public Evaluator {
- public:
-  explicit AgainstNarrow(Evaluator& model) : model_(model) {}
-  Result<double> evaluate(const Plan& plan) override {
-    const Result<double> ms = model_.evaluate(plan);
-    if (!ms) return ms;
-    double penalty = 1;
-    for (const Lane& lane : plan.lanes) {
-      for (const Step& step : lane.steps) penalty += step.budget.size(plan.num_groups) == 1 ? 1 : 0;
-    }
-    return *ms * penalty;
-  }
-
- private:
-  Evaluator& model_;
-};
 
 TEST(Regulated, TheDeviceDecidesNotTheModel) {
   // Wide variants only, so that the simple plans need no single core.
   const auto synthetic = test::make_synthetic(test::synthetic_device("cpu", 2),
                                               {{.nodes = 20, .seed = 4}, {.nodes = 20, .seed = 5}});
   ModelEvaluator model(synthetic.problem, synthetic.rows);
-  AgainstNarrow device(model);
+  // One tenant's narrow budgets are bad luck: regulated plans lose there.
+  FakeDevice device(model, [](const Plan& plan) {
+    double penalty = 1;
+    for (const Lane& lane : plan.lanes)
+      for (const Step& step : lane.steps) penalty += step.budget.size(plan.num_groups) == 1 ? 1 : 0;
+    return penalty;
+  });
   const auto on_device = [&](const Plan& plan) { return *device.evaluate(plan); };
   const double simple = std::min(on_device(make(synthetic, "sequential", 500, 1, &device).plan),
                                  on_device(make(synthetic, "partition", 500, 1, &device).plan));
   EXPECT_LE(on_device(make(synthetic, "gacer", 800, 1, &device).plan), simple * (1 + 1e-9));
 }
 
-/// A device that likes tenant 0's steps at a high priority, of which the model knows nothing.
-class LikesPriority final : public Evaluator {
- public:
-  explicit LikesPriority(Evaluator& model) : model_(model) {}
-  Result<double> evaluate(const Plan& plan) override {
-    ++calls;
-    const Result<double> ms = model_.evaluate(plan);
-    if (!ms) return ms;
+TEST(Regulated, MeasuredChangesFindWhatTheModelDoesNotKnow) {
+  const auto synthetic =
+      test::make_synthetic(test::synthetic_device("gpu", 16),
+                           {{.shape = "chain", .nodes = 12, .seed = 3, .name = "a"},
+                            {.shape = "branches", .nodes = 12, .seed = 4, .name = "b"}});
+  ModelEvaluator model(synthetic.problem, synthetic.rows);
+  // It likes tenant 0's steps at a high priority.
+  FakeDevice device(model, [](const Plan& plan) {
     double steps = 0;
     double high = 0;
     for (const Lane& lane : plan.lanes)
@@ -249,21 +232,8 @@ class LikesPriority final : public Evaluator {
           ++steps;
           high += step.priority == 2 ? 1 : 0;
         }
-    return *ms * (1 - 0.2 * high / steps);
-  }
-  int calls = 0;
-
- private:
-  Evaluator& model_;
-};
-
-TEST(Regulated, MeasuredChangesFindWhatTheModelDoesNotKnow) {
-  const auto synthetic =
-      test::make_synthetic(test::synthetic_device("gpu", 16),
-                           {{.shape = "chain", .nodes = 12, .seed = 3, .name = "a"},
-                            {.shape = "branches", .nodes = 12, .seed = 4, .name = "b"}});
-  ModelEvaluator model(synthetic.problem, synthetic.rows);
-  LikesPriority device(model);
+    return 1 - 0.2 * high / steps;
+  });
   const Made made = make(synthetic, "gacer", 1500, 1, &device, 300);
   EXPECT_LE(device.calls, 2 * 300);  // a comparison asks for both plans
   int low = 0;

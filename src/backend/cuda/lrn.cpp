@@ -14,6 +14,7 @@ namespace gacer::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+
 struct LrnPlan {
   LrnArgs args;
   std::string suffix;

@@ -16,6 +16,7 @@ namespace gacer::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+
 struct ResizePlanHere {
   ResizeArgs args;
   std::vector<int> index;     ///< of the axes depth, height, width; -1 outside of the input
