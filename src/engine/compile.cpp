@@ -169,11 +169,11 @@ void Compiler::prepare_ahead(const Plan& plan) {
   });
 }
 
-void Compiler::prepare_ahead(int tenant, NodeId node, const std::vector<std::string>& variants) {
+void Compiler::prepare_ahead(int tenant, NodeId node, std::int64_t items,
+                             const std::vector<std::string>& variants) {
   const PlacedTenant& placed = *tenants_[static_cast<std::size_t>(tenant)];
-  const std::int64_t batch = placed.graph().batch;
   const KernelCall call =
-      make_call(placed.graph(), node, placed.precision, placed.chunk_range(node, {0, batch}));
+      make_call(placed.graph(), node, placed.precision, placed.chunk_range(node, {0, items}));
   for (const KernelImpl* impl : device_.kernels()) {
     std::vector<std::string> own;
     for (const std::string& variant : variants)

@@ -64,8 +64,9 @@ class Compiler {
 
   /// Error{kPlan} for a plan that is illegal here or names a variant that no kernel knows.
   std::unique_ptr<CompiledPlan> compile(const Problem& problem, const Plan& plan);
-  /// Lets kernels begin to build variants of a whole node that a search may ask for.
-  void prepare_ahead(int tenant, NodeId node, const std::vector<std::string>& variants);
+  /// Lets kernels begin to build variants of so many items of a node, which a search may ask for.
+  void prepare_ahead(int tenant, NodeId node, std::int64_t items,
+                     const std::vector<std::string>& variants);
   /// Steps whose variant no kernel offers or builds (any more). The others' are built.
   std::vector<StepRef> find_unknown(const Problem& problem, const Plan& plan);
   /// Drops what no compiled plan uses: packed weights can be as large as the weights.

@@ -190,7 +190,8 @@ void EngineCore::profile_tasks(const std::string& phase) {
   const auto only_of = [&](const ProfileTask& task) {
     const ProblemNode& node = node_of(task);
     const bool is_whole = task.items == node.batch && task.widths.empty();
-    return is_whole ? std::vector<std::string>{} : promising_variants(rows_, node);
+    return is_whole ? std::vector<std::string>{}
+                    : promising_variants(rows_, node.signature, node.batch);
   };
   // GPU variants are compiled; elsewhere there is nothing to begin early.
   if (device_->info().kind == "cuda")
@@ -327,13 +328,22 @@ void EngineCore::build_ahead() {
   // GPU variants are compiled: that can go on while the model is asked.
   if (device_->info().kind != "cuda") return;
   std::set<std::pair<std::string, std::int64_t>> seen;
-  for (std::size_t t = 0; t < problem_.tenants.size(); ++t) {
-    const std::vector<ProblemNode>& nodes = problem_.tenants[t].nodes;
-    for (std::size_t n = 0; n < nodes.size(); ++n)
-      if (seen.emplace(nodes[n].signature, nodes[n].batch).second)
-        compiler_.prepare_ahead(static_cast<int>(t), static_cast<NodeId>(n),
-                                promising_variants(rows_, nodes[n]));
-  }
+  const auto build = [&](std::size_t t, std::size_t n, std::int64_t items) {
+    const ProblemNode& node = problem_.tenants[t].nodes[n];
+    if (seen.emplace(node.signature, items).second)
+      compiler_.prepare_ahead(static_cast<int>(t), static_cast<NodeId>(n), items,
+                              promising_variants(rows_, node.signature, items));
+  };
+  const auto for_each_node = [&](const auto& visit) {
+    for (std::size_t t = 0; t < problem_.tenants.size(); ++t)
+      for (std::size_t n = 0; n < problem_.tenants[t].nodes.size(); ++n)
+        visit(t, n, problem_.tenants[t].nodes[n]);
+  };
+  for_each_node([&](auto t, auto n, const ProblemNode& node) { build(t, n, node.batch); });
+  // A search asks for chunks later.
+  for_each_node([&](auto t, auto n, const ProblemNode& node) {
+    for (const std::int64_t items : chunk_sizes(node)) build(t, n, items);
+  });
 }
 
 Plan EngineCore::search_once(const Policy& found, const std::string& policy,

@@ -190,13 +190,14 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
   return rows;
 }
 
-std::vector<std::string> promising_variants(const ProfileTable& rows, const ProblemNode& node) {
+std::vector<std::string> promising_variants(const ProfileTable& rows, const std::string& signature,
+                                            std::int64_t items) {
   std::vector<std::string> keys;
   const auto add = [&](const std::string& key) {
     if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
   };
   std::map<int, std::pair<const ProfileRow*, const ProfileRow*>> best;  // fastest, smallest area
-  for (const ProfileRow& row : rows.rows(node.signature, node.batch)) {
+  for (const ProfileRow& row : rows.rows(signature, items)) {
     auto& [fastest, smallest] = best[row.width];
     if (fastest == nullptr) fastest = &row;
     if (row.saturated_ms > 0 && (smallest == nullptr || row.saturated_ms < smallest->saturated_ms))
@@ -242,7 +243,7 @@ void add_chunks(const ProblemNode& node, const ProfileTable& rows, const Profile
 /// Widths on which a promising variant of a node lacks a row.
 std::vector<int> missing_widths(const ProblemNode& node, const ProfileTable& rows,
                                 const std::vector<int>& solo_widths) {
-  const std::vector<std::string> variants = promising_variants(rows, node);
+  const std::vector<std::string> variants = promising_variants(rows, node.signature, node.batch);
   std::vector<int> missing;
   for (const int width : solo_widths)
     if (!std::all_of(variants.begin(), variants.end(), [&](const std::string& variant) {

@@ -102,8 +102,9 @@ class Profiler {
 std::vector<ProfileTask> find_missing_rows(const Problem& problem, const ProfileTable& rows,
                                            const std::vector<int>& solo_widths = {});
 
-/// The variants of a node's whole batch that are worth measuring on chunks and on more widths: the
-/// best of each width, alone or by area.
-std::vector<std::string> promising_variants(const ProfileTable& rows, const ProblemNode& node);
+/// The variants of so many items of a node that are worth measuring on chunks and on more widths,
+/// or building before they are asked for: the best of each width, alone or by area.
+std::vector<std::string> promising_variants(const ProfileTable& rows, const std::string& signature,
+                                            std::int64_t items);
 
 }  // namespace gacer

@@ -76,8 +76,7 @@ TEST_F(ProfilerTest, MoreWidthsComeLastAndOnlyForPromisingVariants) {
   for (const ProfileTask& task : tasks) {
     EXPECT_EQ(task.items, 4);
     EXPECT_EQ(task.widths, std::vector<int>{width});
-    const ProblemNode& node = core.problem().tenants[0].nodes[static_cast<std::size_t>(task.node)];
-    for (const std::string& variant : promising_variants(rows, node)) {
+    for (const std::string& variant : promising_variants(rows, task.signature, task.items)) {
       EXPECT_FALSE(find_missing_rows(core.problem(), rows, {width}).empty());
       ProfileRow row = *rows.rows(task.signature, task.items).begin();
       row.variant = variant;

@@ -2,7 +2,6 @@
 
 #include <array>
 #include <charconv>
-#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -10,9 +9,9 @@
 
 #include <fmt/ranges.h>
 
+#include "backend/cuda/build_queue.h"
 #include "backend/cuda/code_cache.h"
 #include "backend/cuda/dnn_graph.h"
-#include "backend/cuda/worker_pool.h"
 
 namespace gacer::cuda {
 namespace {
@@ -277,36 +276,21 @@ std::shared_ptr<const DnnPlan> build(const Context& context, std::shared_ptr<Dnn
   return plan;
 }
 
-/// Builds plans on other threads, each with a handle of its own.
+/// Plans built ahead, by each thread with a handle of its own.
 class Builders {
  public:
-  using Result = std::shared_ptr<const DnnPlan>;
-
   Builders(const Context& context, std::shared_ptr<DnnHandle> handle)
       : context_(context), handle_(std::move(handle)) {}
 
   void add(const DnnConv& conv, const DnnEngine& engine) {
-    const std::string text = plan_text(conv, engine);
-    if (pending_.count(text) != 0) return;
-    auto promise = std::make_shared<std::promise<Result>>();
-    pending_[text] = promise->get_future().share();
-    pool_.add([this, promise, conv, engine] {
-      // Whatever goes wrong is told to whoever asks for the plan.
-      try {
-        context_.make_current();
-        promise->set_value(build(context_, handle_, own_handle(), conv, engine));
-      } catch (...) {
-        promise->set_exception(std::current_exception());
-      }
+    queue_.add(plan_text(conv, engine), [this, conv, engine] {
+      context_.make_current();
+      return build(context_, handle_, own_handle(), conv, engine);
     });
   }
-  /// The plan if it was begun here, waiting for it; nothing otherwise.
-  Result take(const std::string& text) {
-    const auto found = pending_.find(text);
-    if (found == pending_.end()) return nullptr;
-    const std::shared_future<Result> future = found->second;
-    pending_.erase(found);
-    return future.get();
+  /// The plan if it was added here; nothing otherwise.
+  std::shared_ptr<const DnnPlan> take(const std::string& text) {
+    return queue_.take(text).value_or(nullptr);
   }
 
  private:
@@ -321,8 +305,7 @@ class Builders {
   std::shared_ptr<DnnHandle> handle_;
   std::mutex mutex_;
   std::map<std::thread::id, std::shared_ptr<DnnHandle>> handles_;
-  std::map<std::string, std::shared_future<Result>> pending_;
-  WorkerPool pool_;  ///< goes first: its work uses the rest
+  BuildQueue<std::shared_ptr<const DnnPlan>> queue_;  ///< goes first: its work uses the rest
 };
 
 }  // namespace

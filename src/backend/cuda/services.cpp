@@ -1,14 +1,13 @@
 #include "backend/cuda/services.h"
 
 #include <algorithm>
-#include <future>
 #include <map>
 #include <optional>
 
+#include "backend/cuda/build_queue.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/images.h"
 #include "backend/cuda/packing.h"
-#include "backend/cuda/worker_pool.h"
 
 namespace gacer::cuda {
 
@@ -40,9 +39,7 @@ struct Services::State {
   std::map<std::pair<const std::byte*, std::string>, Packed> packed;
   std::map<std::string, std::shared_ptr<const CompiledModule>, std::less<>> compiled;
   std::map<std::string, std::unique_ptr<Module>, std::less<>> own;
-  std::map<std::string, std::shared_future<std::shared_ptr<const CompiledModule>>, std::less<>>
-      compiling;
-  std::optional<WorkerPool> workers;  ///< goes first: its work uses the rest
+  std::optional<BuildQueue<std::shared_ptr<const CompiledModule>>> ahead;  ///< once there is work
 };
 
 Services::Services(Context& context, const Stream& stream)
@@ -86,32 +83,18 @@ std::shared_ptr<CudaBuffer> Services::upload_as(const Tensor& constant, DType dt
 std::shared_ptr<const CompiledModule> Services::compile(const std::string& source) const {
   auto& module = state_->compiled[source];
   if (module) return module;
-  if (const auto begun = state_->compiling.find(source); begun != state_->compiling.end()) {
-    const auto future = begun->second;
-    state_->compiling.erase(begun);
-    module = future.get();
-  } else {
-    module = compile_module(context_, source);
-  }
+  if (state_->ahead) module = state_->ahead->take(source).value_or(nullptr);
+  if (!module) module = compile_module(context_, source);
   return module;
 }
 
 void Services::compile_ahead(const std::string& source) const {
-  if (state_->compiling.contains(source)) return;
   if (const auto known = state_->compiled.find(source);
       known != state_->compiled.end() && known->second)
     return;
-  if (!state_->workers) state_->workers.emplace();
-  auto promise = std::make_shared<std::promise<std::shared_ptr<const CompiledModule>>>();
-  state_->compiling[source] = promise->get_future().share();
-  state_->workers->add([promise, source, context = &context_] {
-    // Whatever goes wrong is told to whoever asks for the code.
-    try {
-      promise->set_value(compile_module(*context, source));
-    } catch (...) {
-      promise->set_exception(std::current_exception());
-    }
-  });
+  if (!state_->ahead) state_->ahead.emplace();
+  state_->ahead->add(source,
+                     [source, context = &context_] { return compile_module(*context, source); });
 }
 
 CUkernel Services::kernel(const char* file, const std::string& name) const {

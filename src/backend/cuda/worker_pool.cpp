@@ -28,6 +28,12 @@ void WorkerPool::add(std::function<void()> task) {
   changed_.notify_one();
 }
 
+void WorkerPool::add_in_front(std::function<void()> task) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  tasks_.push_front(std::move(task));
+  changed_.notify_one();
+}
+
 void WorkerPool::work() {
   while (true) {
     std::function<void()> task;

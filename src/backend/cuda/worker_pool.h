@@ -9,8 +9,8 @@
 
 namespace gacer::cuda {
 
-/// Threads that do tasks in the order they came. Tasks must not throw; those not begun when the
-/// pool goes are dropped.
+/// Threads that do tasks, those added in front first and the rest in the order they came. Tasks
+/// must not throw; those not begun when the pool goes are dropped.
 class WorkerPool {
  public:
   WorkerPool();
@@ -18,6 +18,7 @@ class WorkerPool {
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
   void add(std::function<void()> task);
+  void add_in_front(std::function<void()> task);
 
  private:
   void work();
