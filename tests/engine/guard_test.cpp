@@ -208,7 +208,11 @@ Duels fight(double gain, double noise, int count = 400) {
   return duels;
 }
 
-TEST(Duel, EqualPlansAlmostNeverWin) { EXPECT_LE(fight(0, 0.01).won, 0.015); }
+TEST(Duel, EqualPlansAlmostNeverWin) {
+  const Duels duels = fight(0, 0.01);
+  EXPECT_LE(duels.won, 0.015);
+  EXPECT_LE(duels.pairs, 6);
+}
 
 TEST(Duel, SlowerPlansLoseAfterFewRounds) {
   const Duels duels = fight(-0.02, 0.01);
