@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -78,6 +79,17 @@ class Program {
   virtual double last_launch_us() const { return 0; }
 };
 
+/// What timing work on a device takes.
+struct DeviceTiming {
+  std::chrono::microseconds variant{12000};  ///< runs of one variant at one width
+  /// Variants close to the best are timed once more after all others: on a machine shared with
+  /// others the first time may have been a bad moment.
+  bool repeat_close = true;
+  /// Plans are compared in turns of at least this long. 0: of one round; more where a plan runs at
+  /// the clock that the rounds before it left (a GPU at its power limit).
+  std::chrono::milliseconds turn{0};
+};
+
 /// One device of a backend: memory, kernels, captures, programs. Calls are made from one thread.
 class Device {
  public:
@@ -114,6 +126,9 @@ class Device {
   /// Widths between those of widths() on which a profile times a node's best variants, too: alone,
   /// for their area is known. Only where variants are not tied to their width.
   virtual std::vector<int> solo_widths() const { return {}; }
+  virtual DeviceTiming timing() const { return {}; }
+  /// True where building a variant takes long and KernelImpl::prepare_ahead() helps.
+  virtual bool compiles_variants() const { return false; }
 
   virtual std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) = 0;
   virtual std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) = 0;

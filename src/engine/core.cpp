@@ -167,11 +167,7 @@ std::vector<ProfileTask> EngineCore::missing_rows() const {
 void EngineCore::profile_tasks(const std::string& phase) {
   const std::vector<ProfileTask> tasks = missing_rows();
   ProfileLimits limits;
-  // A GPU is timed by its own clock, and there are many variants.
-  if (device_->info().kind == "cuda") {
-    limits.time = std::chrono::milliseconds(3);
-    limits.repeat_close = false;
-  }
+  limits.timing = device_->timing();
   Profiler profiler(*device_, tenants_, compiler_.constants(), limits);
   profiler.is_cancelled = options_.is_cancelled;
   profiler.known = &rows_;
@@ -193,8 +189,7 @@ void EngineCore::profile_tasks(const std::string& phase) {
     return is_whole ? std::vector<std::string>{}
                     : promising_variants(rows_, node.signature, node.batch);
   };
-  // GPU variants are compiled; elsewhere there is nothing to begin early.
-  if (device_->info().kind == "cuda")
+  if (device_->compiles_variants())
     for (const ProfileTask& task : tasks) profiler.prepare_ahead(task, only_of(task));
   std::int64_t done = 0;
   try {
@@ -325,8 +320,7 @@ Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
 }
 
 void EngineCore::build_ahead() {
-  // GPU variants are compiled: that can go on while the model is asked.
-  if (device_->info().kind != "cuda") return;
+  if (!device_->compiles_variants()) return;
   std::set<std::pair<std::string, std::int64_t>> seen;
   const auto build = [&](std::size_t t, std::size_t n, std::int64_t items) {
     const ProblemNode& node = problem_.tenants[t].nodes[n];
@@ -368,10 +362,6 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   return plan;
 }
 
-std::chrono::milliseconds EngineCore::turn() const {
-  return std::chrono::milliseconds(device_->info().kind == "cuda" ? 50 : 0);
-}
-
 Plan EngineCore::search_guarded(const PolicyLimits& limits) {
   std::vector<Plan> simple;
   std::vector<std::unique_ptr<CompiledPlan>> compiled;
@@ -390,13 +380,14 @@ Plan EngineCore::search_guarded(const PolicyLimits& limits) {
     });
   InterleaveOptions options;
   options.time = std::chrono::milliseconds(1000);
-  options.turn = turn();
+  const std::chrono::milliseconds turn = device_->timing().turn;
+  options.turn = turn;
   const std::vector<Times> times = interleave(contenders, options);
   std::size_t best = 0;
   for (std::size_t i = 1; i < simple.size(); ++i)
     if (median(times[i].rounds) < median(times[best].rounds)) best = i;
   const GuardResult result = settle(contenders[best], contenders.back(), times[best].turns,
-                                    times.back().turns, {std::chrono::milliseconds(3000), turn()});
+                                    times.back().turns, {std::chrono::milliseconds(3000), turn});
   bool is_right = true;
   if (result.regulated_won && can_check()) is_right = check(*compiled.back()).outputs_match;
   Plan plan = result.regulated_won && is_right ? regulated : simple[best];

@@ -28,6 +28,7 @@ class EngineCore {
   explicit EngineCore(EngineOptions options);
 
   Device& device() { return *device_; }
+  const Device& device() const { return *device_; }
   const EngineOptions& options() const { return options_; }
   const std::vector<std::unique_ptr<PlacedTenant>>& tenants() const { return tenants_; }
   const std::vector<TenantInfo>& infos() const { return infos_; }
@@ -48,9 +49,6 @@ class EngineCore {
   Plan search(const std::string& policy, const PolicyLimits& limits);
   /// gacer, unless the best simple policy is as fast.
   Plan search_guarded(const PolicyLimits& limits);
-  /// How long a plan runs on end beside others: a GPU at its power limit gives a plan the clock
-  /// that the plans before it left.
-  std::chrono::milliseconds turn() const;
   void forget_measurements() { evaluator_.reset(); }
   Plan baseline() { return make_baseline(); }
 

@@ -167,7 +167,7 @@ void time_entries(EngineCore& core, std::vector<Entry>& entries, const MeasureOp
   InterleaveOptions interleaved;
   interleaved.min_rounds = std::max(1, options.min_rounds);
   interleaved.time = options.time;
-  interleaved.turn = core.turn();
+  interleaved.turn = core.device().timing().turn;
   std::vector<Times> times = interleave(contenders, interleaved);
   for (std::size_t i = 0; i < entries.size(); ++i) entries[i].times = std::move(times[i]);
   const bool is_long = !entries.empty() && median(entries[0].times.rounds) > kLongRoundMs;
@@ -201,7 +201,7 @@ void choose(const EngineCore& core, std::chrono::milliseconds settle_time,
     };
     const GuardResult result =
         settle([&] { return run(*simple); }, [&] { return run(*regulated); }, simple->times.turns,
-               regulated->times.turns, {settle_time, core.turn()});
+               regulated->times.turns, {settle_time, core.device().timing().turn});
     comparison.regulated_won = result.regulated_won;
     comparison.guard_gain_ms = result.gain_ms;
     if (std::isfinite(result.noise_ms)) comparison.guard_noise_ms = result.noise_ms;

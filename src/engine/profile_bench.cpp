@@ -174,7 +174,7 @@ double ProfileBench::time_calls(const std::vector<std::unique_ptr<Capture>>& cap
       static_cast<int>(std::ceil(kProgramMs / std::max(estimate_ms, 1e-4))), 1, kMaxRepeats);
   const auto program = device_.assemble(make_steps(captures, width, repeats));
   const int min_runs = estimate_ms > kSlowMs ? 1 : limits_.min_runs;
-  const double limit_ms = std::chrono::duration<double, std::milli>(limits_.time).count();
+  const double limit_ms = std::chrono::duration<double, std::milli>(limits_.timing.variant).count();
   if (estimate_ms <= kSlowMs) program->run();
   double best = 0;
   double spent = 0;

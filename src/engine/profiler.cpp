@@ -174,7 +174,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
     rows.push_back(std::move(row));
     measured.push_back(candidate);
   }
-  if (limits_.repeat_close && !is_solo)
+  if (limits_.timing.repeat_close && !is_solo)
     for (std::size_t i = 0; i < rows.size(); ++i) {
       check_cancelled();
       repeat_if_close(bench, *measured[i].impl, call, best_by_width[rows[i].width], rows[i]);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "device/device.h"
 #include "engine/compile.h"
 #include "engine/placed_tenant.h"
 #include "plan/problem.h"
@@ -24,12 +24,9 @@ inline constexpr const char* kProfilingStopped = "profiling was stopped; what wa
 /// How long to measure one variant. Cheap steps of large models need no more.
 struct ProfileLimits {
   int min_runs = 3;
-  std::chrono::microseconds time{12000};
+  DeviceTiming timing;
   /// Bytes of operands that side-by-side copies may take.
   std::int64_t copies_bytes = std::int64_t{1} << 30;
-  /// Variants close to the best are measured once more after all others: on a machine shared with
-  /// others the first time may have been a bad moment.
-  bool repeat_close = true;
 };
 
 /// One kind of work to measure: any node with this signature stands for all of them.

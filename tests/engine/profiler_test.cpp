@@ -17,7 +17,7 @@ struct ProfilerTest : ::testing::Test {
   ProfilerTest() {
     core.add_graph(testing::named_spec("net", 4), testing::make_random_net(1, 4, 8));
     limits.min_runs = 1;
-    limits.time = std::chrono::microseconds(200);
+    limits.timing.variant = std::chrono::microseconds(200);
   }
   Profiler make_profiler() {
     return {core.device(), core.tenants(), core.compiler().constants(), limits};

@@ -90,6 +90,11 @@ class CudaDevice final : public Device {
     return widths;
   }
   bool is_width_fixed() const override { return false; }
+  bool compiles_variants() const override { return true; }
+  DeviceTiming timing() const override {
+    // Its own clock times it, and there are many variants.
+    return {std::chrono::milliseconds(3), false, std::chrono::milliseconds(50)};
+  }
   std::vector<int> solo_widths() const override {
     const std::vector<int> measured = widths();
     std::vector<int> widths;
