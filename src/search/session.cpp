@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "plan/hash.h"
 
 namespace gacer {
 
@@ -13,8 +14,11 @@ Session::Session(SearchContext& context, std::string policy)
       limit_(std::max<std::int64_t>(1, context.limits.evaluations)) {}
 
 std::optional<double> Session::evaluate(const Plan& plan) {
+  const std::size_t hash = hash_steps(plan);
+  if (const auto known = known_ms_.find(hash); known != known_ms_.end()) return known->second;
   ++evaluations_;
   const Result<double> ms = context_.model.evaluate(plan);
+  known_ms_[hash] = ms ? std::optional<double>(*ms) : std::nullopt;
   if (!ms) return std::nullopt;
   if (best_model_ms_ == 0 || *ms < best_model_ms_) best_model_ms_ = *ms;
   if (evaluations_ % 64 == 0) show(best_model_ms_);

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "search/draft.h"
 #include "search/search.h"
@@ -22,7 +24,8 @@ class Session {
   std::uint64_t seed() const { return context_.seed; }
   bool has_device() const { return context_.device != nullptr; }
 
-  /// Milliseconds by the model; empty when the plan is impossible there. Counts one evaluation.
+  /// Milliseconds by the model; empty when the plan is impossible there. Counts one evaluation, but
+  /// none for a plan that was rated before: neighbours of neighbours are often the same.
   std::optional<double> evaluate(const Plan& plan);
   /// render() and evaluate(); the plan too.
   struct Rated {
@@ -78,6 +81,7 @@ class Session {
   std::int64_t evaluations_ = 0;
   std::int64_t measurements_ = 0;
   double measuring_s_ = 0;
+  std::unordered_map<std::size_t, std::optional<double>> known_ms_;  ///< by hash_steps()
   double best_model_ms_ = 0;
   double best_device_ms_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
