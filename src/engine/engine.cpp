@@ -97,6 +97,7 @@ void Engine::record(const std::string& path) {
   Recording recording;
   recording.device = core.problem().device;
   recording.is_width_fixed = core.problem().is_width_fixed;
+  recording.concats_in_place = core.device().concats_in_place();
   recording.image_layout =
       to_string(core.device().image_layout(*parse_precision(core.options().precision)));
   recording.widths = core.device().widths();

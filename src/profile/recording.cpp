@@ -178,6 +178,7 @@ std::string to_json(const Recording& recording) {
   json head = {{"gacer_recording", kVersion},
                {"device", write_device(recording.device)},
                {"is_width_fixed", recording.is_width_fixed},
+               {"concats_in_place", recording.concats_in_place},
                {"image_layout", recording.image_layout},
                {"widths", recording.widths},
                {"forms", recording.forms}};
@@ -204,9 +205,9 @@ Recording parse_recording(const std::string& text) {
   } catch (const json::exception& e) {
     reject("$", fmt::format("not JSON: {}", e.what()));
   }
-  const Fields fields(
-      document, "$",
-      {"gacer_recording", "device", "is_width_fixed", "image_layout", "widths", "forms", "rows"});
+  const Fields fields(document, "$",
+                      {"gacer_recording", "device", "is_width_fixed", "concats_in_place",
+                       "image_layout", "widths", "forms", "rows"});
   if (const std::int64_t version = fields.integer("gacer_recording", 0); version != kVersion) {
     reject("$.gacer_recording",
            fmt::format("version {}; this build reads version {}", version, kVersion));
@@ -214,6 +215,8 @@ Recording parse_recording(const std::string& text) {
   Recording recording;
   recording.device = read_device(fields.at("device"));
   recording.is_width_fixed = fields.boolean("is_width_fixed");
+  recording.concats_in_place =
+      document.contains("concats_in_place") && fields.boolean("concats_in_place");
   recording.image_layout = fields.text("image_layout");
   recording.widths = read_widths(fields.at("widths"), recording.device.num_groups);
   const json& forms = fields.at("forms");

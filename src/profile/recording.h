@@ -14,6 +14,8 @@ namespace gacer {
 struct Recording {
   DeviceInfo device;
   bool is_width_fixed = false;  ///< Device::is_width_fixed()
+  /// Device::concats_in_place(). Files from before this was kept say nothing: false.
+  bool concats_in_place = false;
   std::string image_layout = "row_major";
   std::vector<int> widths;  ///< Device::widths()
   /// How nodes looked after optimisation (form_of()): says what the device fuses, and where it

@@ -17,6 +17,7 @@ Recording make_recording() {
   recording.device = made.problem.device;
   recording.device.libraries = {{"onednn", "3.2.1"}};
   recording.is_width_fixed = made.problem.is_width_fixed;
+  recording.concats_in_place = true;
   for (int width = 1; width <= recording.device.num_groups; ++width) {
     recording.widths.push_back(width);
   }
@@ -42,6 +43,7 @@ TEST(Recording, RoundTrips) {
   const Recording again = parse_recording(to_json(recording));
   EXPECT_EQ(again.device.profile_id(), recording.device.profile_id());
   EXPECT_EQ(again.is_width_fixed, recording.is_width_fixed);
+  EXPECT_TRUE(again.concats_in_place);
   EXPECT_EQ(again.widths, recording.widths);
   EXPECT_EQ(again.forms, recording.forms);
   EXPECT_EQ(again.rows.all(), recording.rows.all());

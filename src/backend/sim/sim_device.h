@@ -28,6 +28,7 @@ class SimDevice final : public Device {
 
   std::span<const KernelImpl* const> kernels() const override { return kernel_list_; }
   Layout image_layout(Precision) const override { return image_layout_; }
+  bool concats_in_place() const override { return recording_->concats_in_place; }
   std::vector<int> widths() const override { return recording_->widths; }
   bool is_width_fixed() const override { return recording_->is_width_fixed; }
 

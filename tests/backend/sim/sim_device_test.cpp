@@ -221,6 +221,34 @@ TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
   EXPECT_FALSE(supports({}, Layout::kRowMajor, "Unheard"));
 }
 
+TEST(SimKernels, TakeConcatsThatTheRecordedDeviceWroteInPlace) {
+  Graph graph;
+  Node node;
+  node.op = "Concat";
+  node.inputs = {graph.add_input("a", DType::kF32, Shape{2, 8, 4, 4}),
+                 graph.add_input("b", DType::kF32, Shape{2, 8, 4, 4})};
+  Value y;
+  y.shape = Shape{2, 16, 4, 4};
+  y.layout = Layout::kChannelsLast;
+  node.outputs = {graph.add_value(y)};
+  const NodeId id = graph.add_node(node);
+  const auto supports = [&](bool concats_in_place, std::set<std::string> forms) {
+    Recording recording;
+    recording.device = test::synthetic_device("cuda", 2);
+    recording.widths = {1, 2};
+    recording.concats_in_place = concats_in_place;
+    recording.forms = std::move(forms);
+    const SimDevice device(recording);
+    EXPECT_EQ(device.concats_in_place(), concats_in_place);
+    return device.kernels()[0]->supports(make_call(graph, id, Precision::kF32)).ok();
+  };
+  EXPECT_TRUE(supports(true, {"Conv@channels_last"}));
+  EXPECT_TRUE(supports(true, {"Concat@row_major[2, 8, 2, 2]"}));
+  EXPECT_FALSE(supports(true, {"Concat@row_major[2, 16, 4, 4]"}));
+  EXPECT_FALSE(supports(false, {"Conv@channels_last"}));
+  EXPECT_FALSE(supports(false, {"Concat@row_major[2, 8, 2, 2]"}));
+}
+
 TEST(SimKernels, ConvertWhereTheRecordedDeviceDid) {
   Graph graph;
   Node node;
