@@ -7,9 +7,10 @@
 
 namespace gacer {
 
-/// When a search stops: evaluations on the cost model, measurements on the device, or time.
+/// When a search stops: evaluations on the cost model (before it measures), measurements on the
+/// device, or time.
 struct PolicyLimits {
-  std::int64_t evaluations = 8000;         ///< plans tried on the model
+  std::int64_t evaluations = 6000;         ///< plans tried on the model
   std::int64_t measurements = 400;         ///< plans measured on the device
   std::chrono::milliseconds time{15'000};  ///< of one search; 0: no limit
 };

@@ -25,9 +25,7 @@ class DeviceJudge final : public Judge {
  public:
   explicit DeviceJudge(Session& session) : session_(session) {}
 
-  bool may_judge() const override {
-    return session_.may_measure(kReserve) && session_.has_evaluations();
-  }
+  bool may_judge() const override { return session_.may_measure(kReserve); }
 
   double too_slow_ms(const Candidate& best) const override { return best.model_ms * kModelDoubts; }
 

@@ -74,10 +74,7 @@ bool Session::is_over(double share) const {
 
 bool Session::may_evaluate() const {
   constexpr double kShareOfTime = 0.5;
-  constexpr std::int64_t kKeptOf = 4;
-  const std::int64_t kept = has_device() ? context_.limits.evaluations / kKeptOf : 0;
-  return evaluations_ < std::min(limit_, context_.limits.evaluations - kept) &&
-         !is_over(has_device() ? kShareOfTime : 1);
+  return evaluations_ < limit_ && !is_over(has_device() ? kShareOfTime : 1);
 }
 
 bool Session::may_measure(std::int64_t reserve) const {

@@ -40,11 +40,9 @@ class Session {
   bool is_faster(const Plan& changed, const Plan& known);
 
   /// False when evaluations, time or the user's patience have run out; where plans are measured,
-  /// half of the time and a quarter of the evaluations are kept for that. A first evaluation is
-  /// always allowed, so that every policy has a plan.
+  /// half of the time is kept for that. A first evaluation is always allowed, so that every policy
+  /// has a plan.
   bool may_evaluate() const;
-  /// False when the evaluations kept for changes of measured plans are gone too.
-  bool has_evaluations() const { return evaluations_ < limit_; }
   /// `reserve` more must be left.
   bool may_measure(std::int64_t reserve = 0) const;
   std::int64_t evaluations() const { return evaluations_; }

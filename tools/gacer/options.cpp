@@ -153,7 +153,8 @@ void add_engine_options(const Command& command, Options& options) {
 
 void add_search_options(const Command& command, Options& options) {
   command
-      .add_option("--evaluations", options.evaluations, "Plans that a search may try on the model")
+      .add_option("--evaluations", options.evaluations,
+                  "Plans that a search may try on the model before it measures")
       .in_range(std::int64_t{0}, std::int64_t{1} << 40U)
       .capture_default_str()
       .type_name("N")
