@@ -14,7 +14,8 @@
 namespace gacer {
 namespace {
 
-constexpr std::size_t kFinalists = 8;
+/// Of plans that were not traced yet, for one calibration.
+constexpr std::size_t kTraces = 3;
 /// Finalists as close to the best as this are measured twice.
 constexpr double kClose = 1.1;
 /// A measurement kept for the comparison at the end.
@@ -49,23 +50,41 @@ class DeviceJudge final : public Judge {
 
 }  // namespace
 
-Candidate Measurer::run(const std::vector<Candidate>& simple,
-                        const std::vector<Candidate>& regulated) {
-  choose_finalists(simple, regulated);
-  for (Finalist& finalist : finalists_) measure(finalist);
+void Measurer::measure(const std::vector<Candidate>& simple,
+                       const std::vector<Candidate>& regulated, std::size_t count) {
+  choose_finalists(simple, regulated, count);
   for (Finalist& finalist : finalists_) {
-    if (finalist.ms > 0 && finalist.ms < best().ms * kClose) measure(finalist);
+    if (finalist.count == 0) measure(finalist);
   }
-  for (const Finalist& finalist : finalists_) {
-    if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
+  for (Finalist& finalist : finalists_) {
+    if (finalist.count == 1 && finalist.ms > 0 && finalist.ms < best().ms * kClose)
+      measure(finalist);
   }
-  const Finalist& winner = best();
-  return winner.ms > 0 ? change(winner) : regulated.front();
+}
+
+bool Measurer::calibrate(Calibration& calibration) {
+  std::vector<Finalist*> best_last;
+  for (Finalist& finalist : finalists_) {
+    if (finalist.ms > 0 && is_merged(finalist) && !finalist.is_traced)
+      best_last.push_back(&finalist);
+  }
+  std::sort(best_last.begin(), best_last.end(),
+            [](const Finalist* a, const Finalist* b) { return a->ms > b->ms; });
+  const std::size_t skipped = best_last.size() - std::min(best_last.size(), kTraces);
+  bool has_learnt = false;
+  for (std::size_t i = skipped; i < best_last.size() && session_.may_measure(kReserve); ++i) {
+    best_last[i]->is_traced = true;
+    const Plan& plan = best_last[i]->candidate.plan;
+    const std::vector<StepSpan> spans = session_.trace(plan);
+    if (!spans.empty()) has_learnt = calibration.learn(plan, spans) || has_learnt;
+  }
+  if (has_learnt) calibration.apply();
+  return has_learnt;
 }
 
 /// In turn, so that a small limit still compares both kinds.
 void Measurer::choose_finalists(const std::vector<Candidate>& simple,
-                                const std::vector<Candidate>& regulated) {
+                                const std::vector<Candidate>& regulated, std::size_t count) {
   std::vector<const Candidate*> kinds;  // the best of each simple policy: names begin with it
   for (const Candidate& candidate : simple) {
     const std::string kind = candidate.name.substr(0, candidate.name.find(' '));
@@ -74,7 +93,7 @@ void Measurer::choose_finalists(const std::vector<Candidate>& simple,
     });
     if (!is_known) kinds.push_back(&candidate);
   }
-  for (std::size_t i = 0; i < kFinalists; ++i) {
+  for (std::size_t i = 0; i < count; ++i) {
     if (i < kinds.size()) add(*kinds[i]);
     if (i < regulated.size()) add(regulated[i]);
   }
@@ -84,11 +103,12 @@ void Measurer::add(const Candidate& candidate) {
   for (const Finalist& other : finalists_) {
     if (other.candidate.plan == candidate.plan) return;
   }
-  finalists_.push_back({candidate, 0});
+  finalists_.push_back({candidate});
 }
 
 void Measurer::measure(Finalist& finalist) {
   if (!session_.may_measure()) return;
+  ++finalist.count;
   const std::optional<double> ms = session_.measure(finalist.candidate.plan);
   if (ms && (finalist.ms == 0 || *ms < finalist.ms)) finalist.ms = *ms;
 }
@@ -101,18 +121,35 @@ const Measurer::Finalist& Measurer::best() const {
   return *best;
 }
 
+std::optional<Candidate> Measurer::best_merged() {
+  const Finalist* best = nullptr;
+  for (const Finalist& finalist : finalists_) {
+    if (finalist.ms > 0 && is_merged(finalist) && (best == nullptr || finalist.ms < best->ms))
+      best = &finalist;
+  }
+  if (best == nullptr) return std::nullopt;
+  Candidate candidate = best->candidate;
+  const std::optional<Session::Rated> rated = session_.rate(candidate.draft);
+  if (rated) candidate.model_ms = rated->ms;
+  return candidate;
+}
+
+std::optional<Candidate> Measurer::finish() {
+  for (const Finalist& finalist : finalists_) {
+    if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
+  }
+  const Finalist& winner = best();
+  if (winner.ms == 0) return std::nullopt;
+  return change(winner);
+}
+
 /// Free-running plans have nothing to change: then from the best merged one.
 Candidate Measurer::change(const Finalist& winner) {
-  const Finalist* start = nullptr;
-  for (const Finalist& finalist : finalists_) {
-    if (finalist.ms > 0 && finalist.candidate.draft.mode == LaunchMode::kMerged &&
-        (start == nullptr || finalist.ms < start->ms))
-      start = &finalist;
-  }
-  if (start == nullptr) return winner.candidate;
+  const std::optional<Candidate> start = best_merged();
+  if (!start) return winner.candidate;
   DeviceJudge judge(session_);
   Pool pool;
-  Improver improver(session_, knobs_, judge, pool, start->candidate);
+  Improver improver(session_, knobs_, judge, pool, *start);
   improver.run();
   if (judge.num_better() == 0 || !session_.may_measure()) return winner.candidate;
   // Each change may have been luck; what all of them gain is none.
@@ -120,7 +157,7 @@ Candidate Measurer::change(const Finalist& winner) {
   log_ += fmt::format("; {} changes {}", judge.num_better(), is_faster ? "faster" : "not faster");
   if (!is_faster) return winner.candidate;
   Candidate changed = improver.best();
-  changed.name = start->candidate.name + ", changed";
+  changed.name = start->name + ", changed";
   return changed;
 }
 

@@ -1,12 +1,15 @@
 #include "search/regulate.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "search/blend_search.h"
+#include "search/calibration.h"
 #include "search/gang_search.h"
 #include "search/improve.h"
 #include "search/measurer.h"
@@ -56,16 +59,21 @@ Candidate start_of(const Pool& pool, const std::vector<Candidate>& simple) {
   return pool.best();
 }
 
-}  // namespace
-
-Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knobs) {
-  Session session(context, std::string(policy));
+/// What the model finds best: simple plans, best first, and regulated ones by family.
+struct Found {
   std::vector<Candidate> simple;
+  Pool pool;
+};
+
+/// `known`: a good candidate to go on from, too; may be null.
+Found search_on_model(Session& session, const Knobs& knobs, const Candidate* known) {
+  Found found;
+  std::vector<Candidate>& simple = found.simple;
+  Pool& pool = found.pool;
   {
     const Session::Share share(session, std::max<std::int64_t>(4, session.evaluations_left() / 4));
     simple = rate_simple(session);
   }
-  Pool pool;
   // What is regulated is one merged program.
   for (const Candidate& candidate : simple) {
     if (candidate.draft.mode == LaunchMode::kMerged) {
@@ -74,11 +82,12 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
     }
   }
   if (pool.empty()) pool.add(simple.front());
-  if (context.problem.is_width_fixed && knobs.budgets) {
+  if (known != nullptr) pool.add(*known);
+  if (session.problem().is_width_fixed && knobs.budgets) {
     const Session::Share share(session, session.evaluations_left() * 7 / 10);
     search_gangs(session, knobs, pool);
   }
-  if (!context.problem.is_width_fixed && knobs.variants) {
+  if (!session.problem().is_width_fixed && knobs.variants) {
     const Session::Share share(session, session.evaluations_left() / 4);
     search_blends(session, knobs, pool);
   }
@@ -92,24 +101,60 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
   }
   if (pool.best().draft.mode == LaunchMode::kMerged)
     Improver(session, knobs, judge, pool, pool.best()).run();
+  return found;
+}
 
-  std::vector<Candidate> regulated = pool.best_first();
-  Candidate winner = regulated.front();
-  std::string measured;
-  if (session.has_device()) {
-    Measurer measurer(session, knobs);
-    winner = measurer.run(simple, regulated);
-    measured = measurer.log();
-  } else if (simple.front().model_ms < winner.model_ms) {
-    winner = simple.front();
+constexpr int kCalibrations = 4;
+constexpr std::size_t kFinalists = 8;
+constexpr std::size_t kCalibratedFinalists = 3;
+
+/// Measures what was found, puts the model right by how the best of that ran, searches again, and
+/// so on; then changes of the best, judged by the device.
+Candidate search_on_device(Session& session, const Knobs& knobs, Calibration& calibration,
+                           Found& found, std::string& log) {
+  Measurer measurer(session, knobs);
+  measurer.measure(found.simple, found.pool.best_first(), kFinalists);
+  for (int left = kCalibrations; left > 0 && session.may_evaluate(); --left) {
+    if (!measurer.calibrate(calibration)) break;
+    session.use(calibration.rows(), calibration.model());
+    const std::optional<Candidate> known = measurer.best_merged();
+    const Session::Share share(session, session.evaluations_left() / left);
+    found = search_on_model(session, knobs, known ? &*known : nullptr);
+    measurer.measure({}, found.pool.best_first(), kCalibratedFinalists);
   }
+  const std::optional<Candidate> winner = measurer.finish();
+  log = measurer.log();
+  return winner ? *winner : found.pool.best();
+}
+
+}  // namespace
+
+Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knobs) {
+  Session session(context, std::string(policy));
+  Calibration calibration(context.problem, context.rows);
+  Found found;
+  {
+    // Half is for searches on a model that measurements have put right.
+    const std::int64_t left = session.evaluations_left();
+    const Session::Share share(session, session.has_device() ? left / 2 : left);
+    found = search_on_model(session, knobs, nullptr);
+  }
+  Candidate winner = found.pool.best();
+  std::string measured;
+  if (session.has_device())
+    winner = search_on_device(session, knobs, calibration, found, measured);
+  else if (found.simple.front().model_ms < winner.model_ms)
+    winner = found.simple.front();
+  const Candidate& simple = found.simple.front();
 
   Plan plan = winner.plan;
   plan.notes["chosen"] = winner.name;
   plan.notes["predicted_ms"] = fmt::format("{:.4f}", winner.model_ms);
-  plan.notes["best_simple"] =
-      fmt::format("{}: {:.4f} ms predicted", simple.front().name, simple.front().model_ms);
-  if (!measured.empty()) plan.notes["measured"] = measured;
+  plan.notes["best_simple"] = fmt::format("{}: {:.4f} ms predicted", simple.name, simple.model_ms);
+  if (!measured.empty()) {
+    plan.notes["measured"] = measured;
+    plan.notes["calibration"] = calibration.describe();
+  }
   if (winner.draft.mode == LaunchMode::kMerged) note_knobs(session, winner, knobs, plan);
   plan.notes["search"] =
       fmt::format("{} evaluations, {} measurements in {:.3f} s", session.evaluations(),
