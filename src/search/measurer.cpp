@@ -128,7 +128,11 @@ std::optional<Candidate> Measurer::best_merged() {
       best = &finalist;
   }
   if (best == nullptr) return std::nullopt;
-  Candidate candidate = best->candidate;
+  return rated(best->candidate);
+}
+
+/// By the session's model as it is now.
+Candidate Measurer::rated(Candidate candidate) {
   const std::optional<Session::Rated> rated = session_.rate(candidate.draft);
   if (rated) candidate.model_ms = rated->ms;
   return candidate;
@@ -138,24 +142,23 @@ std::optional<Candidate> Measurer::finish() {
   for (const Finalist& finalist : finalists_) {
     if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
   }
-  const Finalist& winner = best();
-  if (winner.ms == 0) return std::nullopt;
-  return change(winner);
+  if (best().ms == 0) return std::nullopt;
+  return change(rated(best().candidate));
 }
 
 /// Free-running plans have nothing to change: then from the best merged one.
-Candidate Measurer::change(const Finalist& winner) {
+Candidate Measurer::change(const Candidate& winner) {
   const std::optional<Candidate> start = best_merged();
-  if (!start) return winner.candidate;
+  if (!start) return winner;
   DeviceJudge judge(session_);
   Pool pool;
   Improver improver(session_, knobs_, judge, pool, *start);
   improver.run();
-  if (judge.num_better() == 0 || !session_.may_measure()) return winner.candidate;
+  if (judge.num_better() == 0 || !session_.may_measure()) return winner;
   // Each change may have been luck; what all of them gain is none.
-  const bool is_faster = session_.is_faster(improver.best().plan, winner.candidate.plan);
+  const bool is_faster = session_.is_faster(improver.best().plan, winner.plan);
   log_ += fmt::format("; {} changes {}", judge.num_better(), is_faster ? "faster" : "not faster");
-  if (!is_faster) return winner.candidate;
+  if (!is_faster) return winner;
   Candidate changed = improver.best();
   changed.name = start->name + ", changed";
   return changed;

@@ -28,7 +28,8 @@ class Measurer {
   bool calibrate(Calibration& calibration);
   /// The fastest merged one, rated by the session's model.
   std::optional<Candidate> best_merged();
-  /// The fastest, after changes; nothing when nothing could be measured.
+  /// The fastest, after changes, rated by the session's model; nothing when nothing could be
+  /// measured.
   std::optional<Candidate> finish();
 
   /// What was measured, for the plan's notes.
@@ -50,7 +51,8 @@ class Measurer {
   void add(const Candidate& candidate);
   void measure(Finalist& finalist);
   const Finalist& best() const;
-  Candidate change(const Finalist& winner);
+  Candidate rated(Candidate candidate);
+  Candidate change(const Candidate& winner);
   void note(const std::string& what, double ms);
 
   Session& session_;

@@ -142,7 +142,7 @@ TEST(Calibration, VariantsWithoutRowsAreNotLearnt) {
 }
 
 TEST(Calibration, SearchesFindBetterPlansWithTraces) {
-  constexpr int kMixes = 8;
+  constexpr int kMixes = 4;
   double gain = 0;
   for (std::uint64_t seed = 1; seed <= kMixes; ++seed) {
     const test::Synthetic made = make_mix(seed);
@@ -150,7 +150,7 @@ TEST(Calibration, SearchesFindBetterPlansWithTraces) {
     double ms[2];
     for (const bool has_traces : {false, true}) {
       TrueDevice device(made.problem, truth, has_traces);
-      const Plan plan = make_plan(made, "gacer", made.rows, &device, {1500, 60, {}});
+      const Plan plan = make_plan(made, "gacer", made.rows, &device, {800, 40, {}});
       ms[has_traces] = round_ms(made, truth, plan);
       EXPECT_EQ(device.num_traces > 0, has_traces);
       EXPECT_EQ(plan.notes.at("calibration") != "no round traced", has_traces);
