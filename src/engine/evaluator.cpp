@@ -38,10 +38,10 @@ void take_out_stamps(const Plan& plan, double round_ms, std::vector<StepSpan>& s
   std::size_t longest = 1;
   for (const Lane& lane : plan.lanes) longest = std::max(longest, lane.steps.size());
   const double stamps = std::max(0.0, end - round_ms) / static_cast<double>(longest);
+  const double scale = end > round_ms ? round_ms / end : 1;
   constexpr double kLeast = 0.25;  // of what was seen
   for (StepSpan& span : spans) {
     const double seen = span.end_ms - span.begin_ms;
-    const double scale = end > round_ms ? round_ms / end : 1;
     span.begin_ms *= scale;
     span.end_ms = span.begin_ms + std::max(seen - stamps, kLeast * seen);
   }

@@ -11,6 +11,7 @@
 #include "base/convert.h"
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/hasher.h"
 
 namespace gacer {
 namespace {
@@ -23,10 +24,7 @@ class Random {
       : state_(seed + static_cast<std::uint64_t>(skipped) * kStep) {}
   std::uint64_t next() {
     state_ += kStep;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return z ^ (z >> 31);
+    return mix_bits(state_);
   }
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
   std::int64_t integer(std::int64_t low, std::int64_t high) {

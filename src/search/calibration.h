@@ -41,7 +41,7 @@ class Calibration {
   struct Version {
     explicit Version(const Problem& problem) : model(problem, rows) {}
     ProfileTable rows;
-    mutable ModelEvaluator model;
+    ModelEvaluator model;
   };
   /// Signature, items, variant.
   using Key = std::tuple<std::string, std::int64_t, std::string>;

@@ -57,7 +57,7 @@ void Measurer::measure(const std::vector<Candidate>& simple,
     if (finalist.count == 0) measure(finalist);
   }
   for (Finalist& finalist : finalists_) {
-    if (finalist.count == 1 && finalist.ms > 0 && finalist.ms < best().ms * kClose)
+    if (finalist.count == 1 && finalist.ms > 0 && finalist.ms < fastest()->ms * kClose)
       measure(finalist);
   }
 }
@@ -113,20 +113,17 @@ void Measurer::measure(Finalist& finalist) {
   if (ms && (finalist.ms == 0 || *ms < finalist.ms)) finalist.ms = *ms;
 }
 
-const Measurer::Finalist& Measurer::best() const {
-  const Finalist* best = &finalists_.front();
+const Measurer::Finalist* Measurer::fastest(bool of_merged) const {
+  const Finalist* best = nullptr;
   for (const Finalist& finalist : finalists_) {
-    if (finalist.ms > 0 && (best->ms == 0 || finalist.ms < best->ms)) best = &finalist;
+    if (finalist.ms == 0 || (of_merged && !is_merged(finalist))) continue;
+    if (best == nullptr || finalist.ms < best->ms) best = &finalist;
   }
-  return *best;
+  return best;
 }
 
 std::optional<Candidate> Measurer::best_merged() {
-  const Finalist* best = nullptr;
-  for (const Finalist& finalist : finalists_) {
-    if (finalist.ms > 0 && is_merged(finalist) && (best == nullptr || finalist.ms < best->ms))
-      best = &finalist;
-  }
+  const Finalist* best = fastest(/*of_merged=*/true);
   if (best == nullptr) return std::nullopt;
   return rated(best->candidate);
 }
@@ -142,8 +139,9 @@ std::optional<Candidate> Measurer::finish() {
   for (const Finalist& finalist : finalists_) {
     if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
   }
-  if (best().ms == 0) return std::nullopt;
-  return change(rated(best().candidate));
+  const Finalist* best = fastest();
+  if (best == nullptr) return std::nullopt;
+  return change(rated(best->candidate));
 }
 
 /// Free-running plans have nothing to change: then from the best merged one.

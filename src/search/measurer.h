@@ -50,7 +50,8 @@ class Measurer {
                         const std::vector<Candidate>& regulated, std::size_t count);
   void add(const Candidate& candidate);
   void measure(Finalist& finalist);
-  const Finalist& best() const;
+  /// Of those measured; nullptr when there is none.
+  const Finalist* fastest(bool of_merged = false) const;
   Candidate rated(Candidate candidate);
   Candidate change(const Candidate& winner);
   void note(const std::string& what, double ms);

@@ -65,8 +65,9 @@ struct Found {
   Pool pool;
 };
 
-/// `known`: a good candidate to go on from, too; may be null.
-Found search_on_model(Session& session, const Knobs& knobs, const Candidate* known) {
+/// `known`: a good candidate to go on from, too.
+Found search_on_model(Session& session, const Knobs& knobs,
+                      const std::optional<Candidate>& known = std::nullopt) {
   Found found;
   std::vector<Candidate>& simple = found.simple;
   Pool& pool = found.pool;
@@ -82,7 +83,7 @@ Found search_on_model(Session& session, const Knobs& knobs, const Candidate* kno
     }
   }
   if (pool.empty()) pool.add(simple.front());
-  if (known != nullptr) pool.add(*known);
+  if (known) pool.add(*known);
   if (session.problem().is_width_fixed && knobs.budgets) {
     const Session::Share share(session, session.evaluations_left() * 7 / 10);
     search_gangs(session, knobs, pool);
@@ -119,7 +120,7 @@ Candidate search_on_device(Session& session, const Knobs& knobs, Calibration& ca
     session.use(calibration.rows(), calibration.model());
     const std::optional<Candidate> known = measurer.best_merged();
     const Session::Share share(session, session.evaluations_left() / left);
-    found = search_on_model(session, knobs, known ? &*known : nullptr);
+    found = search_on_model(session, knobs, known);
     measurer.measure({}, found.pool.best_first(), kCalibratedFinalists);
   }
   const std::optional<Candidate> winner = measurer.finish();
@@ -137,7 +138,7 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
     // Half is for searches on a model that measurements have put right.
     const std::int64_t left = session.evaluations_left();
     const Session::Share share(session, session.has_device() ? left / 2 : left);
-    found = search_on_model(session, knobs, nullptr);
+    found = search_on_model(session, knobs);
   }
   Candidate winner = found.pool.best();
   std::string measured;

@@ -10,22 +10,17 @@
 #include <tuple>
 #include <vector>
 
+#include "base/hasher.h"
+
 namespace gacer {
 namespace {
 
 constexpr std::int64_t kMinSharedElements = 1 << 14;
 constexpr std::int64_t kMinParallelElements = 1 << 18;
 
-// The finaliser of splitmix64.
-std::uint64_t mix(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-  return x ^ (x >> 31);
-}
-
 std::uint64_t hash_text(std::string_view text, std::uint64_t seed) {
-  std::uint64_t hash = mix(seed + 0x9e3779b97f4a7c15u);
-  for (const char c : text) hash = mix(hash ^ static_cast<unsigned char>(c));
+  std::uint64_t hash = mix_bits(seed + 0x9e3779b97f4a7c15u);
+  for (const char c : text) hash = mix_bits(hash ^ static_cast<unsigned char>(c));
   return hash;
 }
 
@@ -41,7 +36,7 @@ void fill_pairs(std::span<float> out, std::uint64_t key, float mean, float scale
                 std::int64_t begin, std::int64_t end) {
   constexpr std::uint64_t kStep = 0x9e3779b97f4a7c15u;
   for (std::int64_t i = begin; i < end; ++i) {
-    const std::uint64_t bits = mix(key + static_cast<std::uint64_t>(i) * kStep);
+    const std::uint64_t bits = mix_bits(key + static_cast<std::uint64_t>(i) * kStep);
     const auto at = static_cast<std::size_t>(2 * i);
     out[at] = mean + scale * triangular(bits);
     out[at + 1] = mean + scale * triangular(bits >> 32);
