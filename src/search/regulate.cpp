@@ -105,7 +105,7 @@ Found search_on_model(Session& session, const Knobs& knobs,
   return found;
 }
 
-constexpr int kCalibrations = 4;
+constexpr int kCalibrations = 0;
 constexpr std::size_t kFinalists = 8;
 constexpr std::size_t kCalibratedFinalists = 3;
 
@@ -137,7 +137,7 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
   {
     // Half is for searches on a model that measurements have put right.
     const std::int64_t left = session.evaluations_left();
-    const Session::Share share(session, session.has_device() ? left / 2 : left);
+    const Session::Share share(session, left);
     found = search_on_model(session, knobs);
   }
   Candidate winner = found.pool.best();
