@@ -11,10 +11,17 @@
 
 namespace gacer {
 
+/// When a step runs by the model.
+struct ModelStep {
+  StepRef step;
+  double begin_ms = 0;
+  double end_ms = 0;
+};
+
 /// A round by the model.
 struct Timeline {
   double round_ms = 0;
-  std::vector<StepSpan> steps;
+  std::vector<ModelStep> steps;
   double utilization = 0;  ///< busy area / (groups * round)
 };
 

@@ -10,7 +10,6 @@ namespace gacer {
 namespace {
 
 constexpr int kMinRounds = 3;
-constexpr int kTracedRounds = 5;
 /// Milliseconds of rounds that are enough for one plan.
 constexpr double kEnoughMs = 400;
 /// The reference runs beside the plan once in so many milliseconds or rounds: the clock does not
@@ -29,22 +28,6 @@ Plan bare_of(const Plan& plan) {
   bare.seed = 0;
   bare.notes.clear();
   return bare;
-}
-
-/// A traced round is longer by its time stamps, which the longest lane has most of.
-void take_out_stamps(const Plan& plan, double round_ms, std::vector<StepSpan>& spans) {
-  double end = 0;
-  for (const StepSpan& span : spans) end = std::max(end, span.end_ms);
-  std::size_t longest = 1;
-  for (const Lane& lane : plan.lanes) longest = std::max(longest, lane.steps.size());
-  const double stamps = std::max(0.0, end - round_ms) / static_cast<double>(longest);
-  const double scale = end > round_ms ? round_ms / end : 1;
-  constexpr double kLeast = 0.25;  // of what was seen
-  for (StepSpan& span : spans) {
-    const double seen = span.end_ms - span.begin_ms;
-    span.begin_ms *= scale;
-    span.end_ms = span.begin_ms + std::max(seen - stamps, kLeast * seen);
-  }
 }
 
 }  // namespace
@@ -111,33 +94,6 @@ Result<bool> DeviceEvaluator::is_faster(const Plan& changed, const Plan& known) 
   ++num_measured_;
   compiled->run();
   return duel([&] { return rival_->run(); }, [&] { return compiled->run(); }).changed_won;
-}
-
-Result<std::vector<StepSpan>> DeviceEvaluator::trace(const Plan& plan) {
-  if (plan.mode != LaunchMode::kMerged) return refuse("tenants run free of each other");
-  Result<std::unique_ptr<CompiledPlan>> made = compile(plan);
-  if (!made) return Refusal{made.reason()};
-  const std::unique_ptr<CompiledPlan> compiled = *std::move(made);
-  ++num_measured_;
-  compiled->run();
-  std::vector<double> rounds;
-  std::vector<std::vector<double>> begins(compiled->steps().size());
-  std::vector<std::vector<double>> durations(begins.size());
-  for (int round = 0; round < kTracedRounds; ++round) {
-    rounds.push_back(compiled->run());
-    for (const StepTime& time : compiled->run_traced()) {
-      const auto step = static_cast<std::size_t>(time.step);
-      begins[step].push_back(time.begin_ms);
-      durations[step].push_back(time.end_ms - time.begin_ms);
-    }
-  }
-  std::vector<StepSpan> spans;
-  for (std::size_t i = 0; i < begins.size(); ++i) {
-    const double begin = median(begins[i]);
-    spans.push_back({compiled->refs()[i], begin, begin + median(durations[i])});
-  }
-  take_out_stamps(plan, median(rounds), spans);
-  return spans;
 }
 
 Result<double> DeviceEvaluator::evaluate(const Plan& plan) {

@@ -28,9 +28,6 @@ class DeviceEvaluator final : public Evaluator {
   Result<double> evaluate(const Plan& plan) override;
   /// Rounds of both in turn, few when the changed plan does not lead.
   Result<bool> is_faster(const Plan& changed, const Plan& known) override;
-  /// Medians of several rounds. What time stamps add to each step is taken out, so that the round
-  /// takes as long as without them.
-  Result<std::vector<StepSpan>> trace(const Plan& plan) override;
   int num_measured() const { return num_measured_; }
 
  private:

@@ -1,19 +1,10 @@
 #pragma once
 
-#include <vector>
-
 #include <gacer/plan.h>
 
 #include "base/result.h"
 
 namespace gacer {
-
-/// When a step runs, in milliseconds from the beginning of its round.
-struct StepSpan {
-  StepRef step;
-  double begin_ms = 0;
-  double end_ms = 0;
-};
 
 /// Says how long one round of a plan takes, in milliseconds, or why it cannot be run. The cost
 /// model, the simulated device and the engine on a device each are one.
@@ -28,10 +19,6 @@ class Evaluator {
     const Result<double> before = evaluate(known);
     if (!before) return Refusal{before.reason()};
     return *after < *before;
-  }
-  /// When each step of a merged plan runs, in any order. Refused by who cannot look into a round.
-  virtual Result<std::vector<StepSpan>> trace(const Plan& /*plan*/) {
-    return refuse("rounds are not traced");
   }
 };
 

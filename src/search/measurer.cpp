@@ -14,8 +14,7 @@
 namespace gacer {
 namespace {
 
-/// Of plans that were not traced yet, for one calibration.
-constexpr std::size_t kTraces = 3;
+constexpr std::size_t kFinalists = 8;
 /// Finalists as close to the best as this are measured twice.
 constexpr double kClose = 1.1;
 /// A measurement kept for the comparison at the end.
@@ -50,41 +49,23 @@ class DeviceJudge final : public Judge {
 
 }  // namespace
 
-void Measurer::measure(const std::vector<Candidate>& simple,
-                       const std::vector<Candidate>& regulated, std::size_t count) {
-  choose_finalists(simple, regulated, count);
+Candidate Measurer::run(const std::vector<Candidate>& simple,
+                        const std::vector<Candidate>& regulated) {
+  choose_finalists(simple, regulated);
+  for (Finalist& finalist : finalists_) measure(finalist);
   for (Finalist& finalist : finalists_) {
-    if (finalist.count == 0) measure(finalist);
+    if (finalist.ms > 0 && finalist.ms < fastest()->ms * kClose) measure(finalist);
   }
-  for (Finalist& finalist : finalists_) {
-    if (finalist.count == 1 && finalist.ms > 0 && finalist.ms < fastest()->ms * kClose)
-      measure(finalist);
+  for (const Finalist& finalist : finalists_) {
+    if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
   }
-}
-
-bool Measurer::calibrate(Calibration& calibration) {
-  std::vector<Finalist*> best_last;
-  for (Finalist& finalist : finalists_) {
-    if (finalist.ms > 0 && is_merged(finalist) && !finalist.is_traced)
-      best_last.push_back(&finalist);
-  }
-  std::sort(best_last.begin(), best_last.end(),
-            [](const Finalist* a, const Finalist* b) { return a->ms > b->ms; });
-  const std::size_t skipped = best_last.size() - std::min(best_last.size(), kTraces);
-  bool has_learnt = false;
-  for (std::size_t i = skipped; i < best_last.size() && session_.may_measure(kReserve); ++i) {
-    best_last[i]->is_traced = true;
-    const Plan& plan = best_last[i]->candidate.plan;
-    const std::vector<StepSpan> spans = session_.trace(plan);
-    if (!spans.empty()) has_learnt = calibration.learn(plan, spans) || has_learnt;
-  }
-  if (has_learnt) calibration.apply();
-  return has_learnt;
+  const Finalist* winner = fastest();
+  return winner != nullptr ? change(winner->candidate) : regulated.front();
 }
 
 /// In turn, so that a small limit still compares both kinds.
 void Measurer::choose_finalists(const std::vector<Candidate>& simple,
-                                const std::vector<Candidate>& regulated, std::size_t count) {
+                                const std::vector<Candidate>& regulated) {
   std::vector<const Candidate*> kinds;  // the best of each simple policy: names begin with it
   for (const Candidate& candidate : simple) {
     const std::string kind = candidate.name.substr(0, candidate.name.find(' '));
@@ -93,7 +74,7 @@ void Measurer::choose_finalists(const std::vector<Candidate>& simple,
     });
     if (!is_known) kinds.push_back(&candidate);
   }
-  for (std::size_t i = 0; i < count; ++i) {
+  for (std::size_t i = 0; i < kFinalists; ++i) {
     if (i < kinds.size()) add(*kinds[i]);
     if (i < regulated.size()) add(regulated[i]);
   }
@@ -103,12 +84,11 @@ void Measurer::add(const Candidate& candidate) {
   for (const Finalist& other : finalists_) {
     if (other.candidate.plan == candidate.plan) return;
   }
-  finalists_.push_back({candidate});
+  finalists_.push_back({candidate, 0});
 }
 
 void Measurer::measure(Finalist& finalist) {
   if (!session_.may_measure()) return;
-  ++finalist.count;
   const std::optional<double> ms = session_.measure(finalist.candidate.plan);
   if (ms && (finalist.ms == 0 || *ms < finalist.ms)) finalist.ms = *ms;
 }
@@ -116,41 +96,20 @@ void Measurer::measure(Finalist& finalist) {
 const Measurer::Finalist* Measurer::fastest(bool of_merged) const {
   const Finalist* best = nullptr;
   for (const Finalist& finalist : finalists_) {
-    if (finalist.ms == 0 || (of_merged && !is_merged(finalist))) continue;
+    const bool is_merged = finalist.candidate.draft.mode == LaunchMode::kMerged;
+    if (finalist.ms == 0 || (of_merged && !is_merged)) continue;
     if (best == nullptr || finalist.ms < best->ms) best = &finalist;
   }
   return best;
 }
 
-std::optional<Candidate> Measurer::best_merged() {
-  const Finalist* best = fastest(/*of_merged=*/true);
-  if (best == nullptr) return std::nullopt;
-  return rated(best->candidate);
-}
-
-/// By the session's model as it is now.
-Candidate Measurer::rated(Candidate candidate) {
-  const std::optional<Session::Rated> rated = session_.rate(candidate.draft);
-  if (rated) candidate.model_ms = rated->ms;
-  return candidate;
-}
-
-std::optional<Candidate> Measurer::finish() {
-  for (const Finalist& finalist : finalists_) {
-    if (finalist.ms > 0) note(finalist.candidate.name, finalist.ms);
-  }
-  const Finalist* best = fastest();
-  if (best == nullptr) return std::nullopt;
-  return change(rated(best->candidate));
-}
-
 /// Free-running plans have nothing to change: then from the best merged one.
 Candidate Measurer::change(const Candidate& winner) {
-  const std::optional<Candidate> start = best_merged();
-  if (!start) return winner;
+  const Finalist* start = fastest(/*of_merged=*/true);
+  if (start == nullptr) return winner;
   DeviceJudge judge(session_);
   Pool pool;
-  Improver improver(session_, knobs_, judge, pool, *start);
+  Improver improver(session_, knobs_, judge, pool, start->candidate);
   improver.run();
   if (judge.num_better() == 0 || !session_.may_measure()) return winner;
   // Each change may have been luck; what all of them gain is none.
@@ -158,7 +117,7 @@ Candidate Measurer::change(const Candidate& winner) {
   log_ += fmt::format("; {} changes {}", judge.num_better(), is_faster ? "faster" : "not faster");
   if (!is_faster) return winner;
   Candidate changed = improver.best();
-  changed.name = start->name + ", changed";
+  changed.name = start->candidate.name + ", changed";
   return changed;
 }
 

@@ -1,7 +1,6 @@
 #include "search/regulate.h"
 
 #include <algorithm>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +8,6 @@
 #include <fmt/format.h>
 
 #include "search/blend_search.h"
-#include "search/calibration.h"
 #include "search/gang_search.h"
 #include "search/improve.h"
 #include "search/measurer.h"
@@ -65,9 +63,7 @@ struct Found {
   Pool pool;
 };
 
-/// `known`: a good candidate to go on from, too.
-Found search_on_model(Session& session, const Knobs& knobs,
-                      const std::optional<Candidate>& known = std::nullopt) {
+Found search_on_model(Session& session, const Knobs& knobs) {
   Found found;
   std::vector<Candidate>& simple = found.simple;
   Pool& pool = found.pool;
@@ -83,7 +79,6 @@ Found search_on_model(Session& session, const Knobs& knobs,
     }
   }
   if (pool.empty()) pool.add(simple.front());
-  if (known) pool.add(*known);
   if (session.problem().is_width_fixed && knobs.budgets) {
     const Session::Share share(session, session.evaluations_left() * 7 / 10);
     search_gangs(session, knobs, pool);
@@ -105,57 +100,27 @@ Found search_on_model(Session& session, const Knobs& knobs,
   return found;
 }
 
-constexpr int kCalibrations = 0;
-constexpr std::size_t kFinalists = 8;
-constexpr std::size_t kCalibratedFinalists = 3;
-
-/// Measures what was found, puts the model right by how the best of that ran, searches again, and
-/// so on; then changes of the best, judged by the device.
-Candidate search_on_device(Session& session, const Knobs& knobs, Calibration& calibration,
-                           Found& found, std::string& log) {
-  Measurer measurer(session, knobs);
-  measurer.measure(found.simple, found.pool.best_first(), kFinalists);
-  for (int left = kCalibrations; left > 0 && session.may_evaluate(); --left) {
-    if (!measurer.calibrate(calibration)) break;
-    session.use(calibration.rows(), calibration.model());
-    const std::optional<Candidate> known = measurer.best_merged();
-    const Session::Share share(session, session.evaluations_left() / left);
-    found = search_on_model(session, knobs, known);
-    measurer.measure({}, found.pool.best_first(), kCalibratedFinalists);
-  }
-  const std::optional<Candidate> winner = measurer.finish();
-  log = measurer.log();
-  return winner ? *winner : found.pool.best();
-}
-
 }  // namespace
 
 Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knobs) {
   Session session(context, std::string(policy));
-  Calibration calibration(context.problem, context.rows);
-  Found found;
-  {
-    // Half is for searches on a model that measurements have put right.
-    const std::int64_t left = session.evaluations_left();
-    const Session::Share share(session, left);
-    found = search_on_model(session, knobs);
-  }
+  const Found found = search_on_model(session, knobs);
+  const Candidate& simple = found.simple.front();
   Candidate winner = found.pool.best();
   std::string measured;
-  if (session.has_device())
-    winner = search_on_device(session, knobs, calibration, found, measured);
-  else if (found.simple.front().model_ms < winner.model_ms)
-    winner = found.simple.front();
-  const Candidate& simple = found.simple.front();
+  if (session.has_device()) {
+    Measurer measurer(session, knobs);
+    winner = measurer.run(found.simple, found.pool.best_first());
+    measured = measurer.log();
+  } else if (simple.model_ms < winner.model_ms) {
+    winner = simple;
+  }
 
   Plan plan = winner.plan;
   plan.notes["chosen"] = winner.name;
   plan.notes["predicted_ms"] = fmt::format("{:.4f}", winner.model_ms);
   plan.notes["best_simple"] = fmt::format("{}: {:.4f} ms predicted", simple.name, simple.model_ms);
-  if (!measured.empty()) {
-    plan.notes["measured"] = measured;
-    plan.notes["calibration"] = calibration.describe();
-  }
+  if (!measured.empty()) plan.notes["measured"] = measured;
   if (winner.draft.mode == LaunchMode::kMerged) note_knobs(session, winner, knobs, plan);
   plan.notes["search"] =
       fmt::format("{} evaluations, {} measurements in {:.3f} s", session.evaluations(),

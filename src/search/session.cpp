@@ -10,8 +10,6 @@ namespace gacer {
 
 Session::Session(SearchContext& context, std::string policy)
     : context_(context),
-      rows_(&context.rows),
-      model_(&context.model),
       policy_(std::move(policy)),
       limit_(std::max<std::int64_t>(1, context.limits.evaluations)) {}
 
@@ -19,7 +17,7 @@ std::optional<double> Session::evaluate(const Plan& plan) {
   const std::size_t hash = hash_steps(plan);
   if (const auto known = known_ms_.find(hash); known != known_ms_.end()) return known->second;
   ++evaluations_;
-  const Result<double> ms = model_->evaluate(plan);
+  const Result<double> ms = context_.model.evaluate(plan);
   known_ms_[hash] = ms ? std::optional<double>(*ms) : std::nullopt;
   if (!ms) return std::nullopt;
   if (best_model_ms_ == 0 || *ms < best_model_ms_) best_model_ms_ = *ms;
@@ -66,20 +64,6 @@ bool Session::is_faster(const Plan& changed, const Plan& known) {
       ask_device([&](Evaluator& device) { return device.is_faster(changed, known); });
   show(best_device_ms_);
   return faster && *faster;
-}
-
-std::vector<StepSpan> Session::trace(const Plan& plan) {
-  Result<std::vector<StepSpan>> spans =
-      ask_device([&](Evaluator& device) { return device.trace(plan); });
-  if (!spans) return {};
-  return *std::move(spans);
-}
-
-void Session::use(const ProfileTable& rows, Evaluator& model) {
-  rows_ = &rows;
-  model_ = &model;
-  known_ms_.clear();
-  best_model_ms_ = 0;
 }
 
 bool Session::is_over(double share) const {

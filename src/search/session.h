@@ -19,7 +19,7 @@ class Session {
   Session(SearchContext& context, std::string policy);
 
   const Problem& problem() const { return context_.problem; }
-  const ProfileTable& rows() const { return *rows_; }
+  const ProfileTable& rows() const { return context_.rows; }
   const std::string& policy() const { return policy_; }
   std::uint64_t seed() const { return context_.seed; }
   bool has_device() const { return context_.device != nullptr; }
@@ -34,16 +34,10 @@ class Session {
   };
   std::optional<Rated> rate(const Draft& draft);
 
-  /// Other rows and the model that goes by them; all outlive the session. What was rated before is
-  /// to be rated anew.
-  void use(const ProfileTable& rows, Evaluator& model);
-
   /// Milliseconds on the device; empty when it refuses. Counts one measurement.
   std::optional<double> measure(const Plan& plan);
   /// Whether the device finds the changed plan faster. Counts one measurement.
   bool is_faster(const Plan& changed, const Plan& known);
-  /// When the steps run on the device; empty when it refuses. Counts one measurement.
-  std::vector<StepSpan> trace(const Plan& plan);
 
   /// False when evaluations, time or the user's patience have run out; where plans are measured,
   /// half of the time is kept for that. A first evaluation is always allowed, so that every policy
@@ -80,8 +74,6 @@ class Session {
   auto ask_device(const Ask& ask);
 
   SearchContext& context_;
-  const ProfileTable* rows_;
-  Evaluator* model_;
   std::string policy_;
   std::int64_t limit_;
   std::int64_t evaluations_ = 0;

@@ -29,12 +29,12 @@ class CostModel : public testing::TestWithParam<std::uint64_t> {
 
 TEST_P(CostModel, RespectsEveryEdgeAndIsDeterministic) {
   const Timeline first = timeline();
-  std::map<StepRef, StepSpan> at;
-  for (const StepSpan& step : first.steps) at[step.step] = step;
+  std::map<StepRef, ModelStep> at;
+  for (const ModelStep& step : first.steps) at[step.step] = step;
   const StepGraph graph = make_step_graph(made_.problem, plan_);
   ASSERT_EQ(at.size(), graph.steps.size());
   for (std::size_t i = 0; i < graph.steps.size(); ++i) {
-    const StepSpan& step = at[graph.steps[i]];
+    const ModelStep& step = at[graph.steps[i]];
     EXPECT_LT(step.begin_ms, step.end_ms);
     EXPECT_LE(step.end_ms, first.round_ms + 1e-9);
     for (int before : graph.waits_for[i]) {
@@ -51,7 +51,7 @@ TEST_P(CostModel, StaysBetweenLongestStepAndTheSumOfAll) {
   const Timeline line = timeline();
   double sum = 0;
   double longest = 0;
-  for (const StepSpan& step : line.steps) {
+  for (const ModelStep& step : line.steps) {
     sum += step.end_ms - step.begin_ms;
     longest = std::max(longest, step.end_ms - step.begin_ms);
   }

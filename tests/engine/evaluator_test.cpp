@@ -1,7 +1,5 @@
 #include "engine/evaluator.h"
 
-#include <set>
-
 #include <gtest/gtest.h>
 
 #include "engine/core.h"
@@ -56,27 +54,6 @@ TEST(DeviceEvaluator, ComparesPlansAndRefusesWhatCannotRun) {
   const Result<bool> same = evaluator.is_faster(plan, plan);
   ASSERT_TRUE(same.ok());
   EXPECT_EQ(evaluator.num_measured(), 1);
-}
-
-TEST(DeviceEvaluator, TracesEachStepOfAMergedPlan) {
-  EngineCore core(testing::plain_options());
-  core.add_graph(testing::named_spec("net", 4), testing::make_random_net(2, 4, 10));
-  DeviceEvaluator evaluator(core.compiler(), core.problem(), 3);
-  Plan plan = core.baseline();
-  const Result<std::vector<StepSpan>> spans = evaluator.trace(plan);
-  ASSERT_TRUE(spans.ok());
-  std::set<StepRef> steps;
-  for (const StepSpan& span : *spans) {
-    EXPECT_GE(span.begin_ms, 0);
-    EXPECT_GT(span.end_ms, span.begin_ms);
-    steps.insert(span.step);
-  }
-  EXPECT_EQ(steps.size(), plan.num_steps());
-  plan.lanes[0].steps[0].variant = "none/such=1";
-  EXPECT_FALSE(evaluator.trace(plan).ok());
-  plan = core.baseline();
-  plan.mode = LaunchMode::kFreeRunning;
-  EXPECT_FALSE(evaluator.trace(plan).ok());
 }
 
 TEST(DeviceEvaluator, MoreWorkTakesLonger) {

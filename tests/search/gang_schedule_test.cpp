@@ -85,7 +85,7 @@ TEST(GangSchedule, HigherPriorityTenantsGoFirst) {
   const auto line = simulate(made.problem, made.rows, *plan);
   ASSERT_TRUE(line.ok());
   double urgent_end = 0;
-  for (const StepSpan& step : line->steps) {
+  for (const ModelStep& step : line->steps) {
     if (plan->step(step.step).tenant == 2) urgent_end = std::max(urgent_end, step.end_ms);
   }
   EXPECT_LT(urgent_end, 0.5 * line->round_ms);

@@ -172,7 +172,7 @@ TEST(Sequential, RunsTenantsOneAfterTheOther) {
   ASSERT_TRUE(line.ok());
   double end[3] = {0, 0, 0};
   double begin[3] = {1e9, 1e9, 1e9};
-  for (const StepSpan& step : line->steps) {
+  for (const ModelStep& step : line->steps) {
     const int tenant = made.plan.step(step.step).tenant;
     begin[tenant] = std::min(begin[tenant], step.begin_ms);
     end[tenant] = std::max(end[tenant], step.end_ms);
