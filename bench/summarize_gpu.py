@@ -1,8 +1,9 @@
-"""Writes summary.json from the cells of one GPU (files of bench/gpu.py) and prints tables.
+"""Writes summary.json from the cells of one GPU (files of bench/gpu.py), and tables.
 
-Usage: summarize_gpu.py bench/results/<gpu> [--markdown]
+Usage: summarize_gpu.py bench/results/<gpu> [--markdown] [--update docs/gpu.md]
 
---markdown prints the tables of docs/gpu.md. A field is null when no cell measured it. Speed-ups are
+--markdown prints the tables, --update puts them in the place of those in a file that have the same
+first column. A field is null when no cell measured it. Speed-ups are
 PyTorch's median over gacer's, both taken in turns in one call; "compiled" is the fastest of all peers
 that were measured there but for eager ones, which `compiled_peers` names: torch.compile's graphs in
 turn, a stream each, merged into one; where asked for, the same with its widest search (autotuned),
@@ -133,10 +134,10 @@ def number(value, digits=3):
     return text[1:] if text.startswith("0.") else text
 
 
-def print_table(titles, rows):
-    for row in [titles, ["---"] * len(titles), *rows]:
-        print("|" + "|".join(f" {cell} " if cell != "---" else cell for cell in row) + "|")
-    print()
+def make_table(titles, rows):
+    """Lines of Markdown."""
+    return ["|" + "|".join(f" {cell} " if cell not in ("---", "") else cell or " " for cell in row) + "|"
+            for row in [titles, ["---"] * len(titles), *rows]]
 
 
 def title_of(name):
@@ -149,7 +150,7 @@ def by_batch(cells):
     return {batch: group for batch, group in groups.items() if group}
 
 
-def print_singles(singles):
+def table_of_singles(singles):
     autotuned = "torch:autotuned_sequential"
     has_autotuned = any(autotuned in s["times_ms"] for s in singles.values())
     rows = []
@@ -165,11 +166,11 @@ def print_singles(singles):
     blanks = [""] * (3 if has_autotuned else 2)
     rows.append(["geometric mean", *blanks, "",
                  ", ".join(f"{k}: {number(v, 2)}" for k, v in means.items()), "", ""])
-    print_table(["model, batch", "eager", "compiled", *(["autotuned"] if has_autotuned else []),
-                 "gacer", "compiled / gacer", "memory", "cold profile, s"], rows)
+    return make_table(["model, batch", "eager", "compiled", *(["autotuned"] if has_autotuned else []),
+                       "gacer", "compiled / gacer", "memory", "cold profile, s"], rows)
 
 
-def print_mixes(mixes):
+def table_of_mixes(mixes):
     peers = [(title, peer) for title, peer in PEERS
              if any(peer in m["times_ms"] for m in mixes.values())]
     rows = []
@@ -183,11 +184,11 @@ def print_mixes(mixes):
                          ("geometric mean", mixes.values())]:
         rows.append([title, *[""] * (len(peers) + len(POLICIES)),
                      *[number(geomean([m[key] for m in group]), 2) for _, key in RATIOS[:3]], ""])
-    print_table(["mix, batch", *[title for title, _ in peers], *POLICIES,
-                 *[title for title, _ in RATIOS]], rows)
+    return make_table(["mix, batch", *[title for title, _ in peers], *POLICIES,
+                       *[title for title, _ in RATIOS]], rows)
 
 
-def print_costs(singles, mixes):
+def table_of_costs(singles, mixes):
     every = by_batch({**singles, **mixes})
     alone = by_batch(singles)
 
@@ -199,7 +200,7 @@ def print_costs(singles, mixes):
         values = [best([c[key] for c in groups.get(b, [])], max) for b in every]
         return ["–" if v is None else f"≤{number(v, digits)}{unit}" for v in values]
 
-    print_table(
+    return make_table(
         ["cost", *[f"batch {b}" for b in every], "aim"],
         [["assembly of a plan, everything prepared", *most(every, "assemble_ms", 1, " ms"), "≤10 ms"],
          ["host time of one launch, chosen plans, µs", *each("chosen_launch_us"), "≤30"],
@@ -211,15 +212,81 @@ def print_costs(singles, mixes):
          ["memory over compiled PyTorch", *most(alone, "memory_over_compiled", 2, ""), "≤1.15"]])
 
 
+def table_of_aims(singles, mixes, summary):
+    """What was asked for, what was reached, and where it was missed."""
+    every = {**singles, **mixes}
+
+    def where(cells, key, is_met):
+        missed = [title_of(name) for name, c in cells.items() if not is_met(c[key])]
+        return f"**missed**: {'; '.join(missed)}" if missed else "met"
+
+    def means(cells, key):
+        each = [number(geomean([c[key] for c in group]), 2) for group in by_batch(cells).values()]
+        batches = [str(batch) for batch in by_batch(cells)]
+        return f"{' / '.join(each)} at batch {' / '.join(batches)}"
+
+    def most(key, limit, digits, unit, cells):
+        worst = max(c[key] for c in cells.values())
+        return [f"{number(worst, digits)}{unit}", where(cells, key, lambda value: value <= limit)]
+
+    at_b8 = {n: m for n, m in mixes.items() if n.endswith("_b8")}
+    small = {n: m for n, m in mixes.items() if not n.endswith("_b32")}
+    alone = summary["compile_single_speedup_geomean"]
+    streams = summary["peer_mix_streams_speedup_geomean"]
+    gacer = summary["gacer_over_streams_geomean"]
+    met = lambda is_met: "met" if is_met else "**missed**"
+    rates = ", ".join(f"{n.split('_')[0]} {m['candidates_per_s']:.0f}" for n, m in at_b8.items())
+    return make_table(["aim", "reached", ""], [
+        ["alone ≥1.3x compiled, geomean; none below 1.0x",
+         f"{number(alone, 2)}x ({means(singles, 'compiled_over_chosen')}); lowest "
+         f"{number(summary['compile_single_speedup_min'], 2)}x",
+         met(alone >= 1.3 and summary["compile_single_speedup_min"] >= 1)],
+        ["streams ≥1.3x the best peer, geomean",
+         f"{number(streams, 2)}x ({means(mixes, 'compiled_over_streams')}); lowest "
+         f"{number(summary['peer_mix_streams_speedup_min'], 2)}x", met(streams >= 1.3)],
+        ["gacer ≥1.05x streams, geomean",
+         f"{number(gacer, 2)}x ({means(mixes, 'streams_over_gacer')})", met(gacer >= 1.05)],
+        ["≥6x eager sequential at batch 1 and 8",
+         f"{number(summary['eager_speedup_min_b1_b8'], 1)}x to "
+         f"{number(max(m['eager_over_chosen'] for m in small.values()), 0)}x",
+         where(small, "eager_over_chosen", lambda value: value >= 6)],
+        ["assembly ≤10 ms", *most("assemble_ms", 10, 1, " ms", every)],
+        ["launch ≤30 µs", *most("launch_us", 30, 0, " µs", every)],
+        ["≥50 measured candidates a second at batch 8", rates,
+         where(at_b8, "candidates_per_s", lambda value: value >= 50)],
+        ["warm start ≤2 s a mix", *most("warm_start_s", 2, 1, " s", mixes)],
+        ["cold profile ≤60 s a model", *most("profile_s", 60, 0, " s", singles)],
+        ["memory ≤1.15x compiled PyTorch", *most("memory_over_compiled", 1.15, 2, "x", singles)]])
+
+
+def replace_table(text, table):
+    """The table that has the same first column, by its title, is replaced."""
+    lines = text.split("\n")
+    title = table[0][:table[0].index("|", 1) + 1]
+    begin = next((i for i, line in enumerate(lines) if line.startswith(title)), None)
+    if begin is None:
+        raise SystemExit(f"there is no table that begins with '{title}'")
+    end = begin
+    while end < len(lines) and lines[end].startswith("|"):
+        end += 1
+    return "\n".join([*lines[:begin], *table, *lines[end:]])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     singles, mixes = load(folder, SINGLES), load(folder, MIXES)
     summary = summarize(singles, mixes)
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    tables = [table_of_singles(singles), table_of_mixes(mixes), table_of_costs(singles, mixes),
+              table_of_aims(singles, mixes, summary)]
     if "--markdown" in sys.argv:
-        print_singles(singles)
-        print_mixes(mixes)
-        print_costs(singles, mixes)
+        print("\n\n".join("\n".join(table) for table in tables), "\n")
+    if "--update" in sys.argv:
+        page = pathlib.Path(sys.argv[sys.argv.index("--update") + 1])
+        text = page.read_text()
+        for table in tables:
+            text = replace_table(text, table)
+        page.write_text(text)
     print(json.dumps({k: v for k, v in summary.items()
                       if k not in ("alone", "mixes", "compiled_peers")}, indent=1))
 

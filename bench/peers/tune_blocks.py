@@ -4,7 +4,9 @@ torch.compile's widest search compiles its candidates one after the other: minut
 Here modules with a few convolutions or linear layers are compiled by themselves, each in one of many
 processes; candidates are timed by one process at a time. What they decided goes to
 TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
-layouts, not on weights).
+layouts, not on weights). Candidates are compiled in a pool of processes as whole models' are: those that
+fail in a thread are dropped before they are timed, and a decision without them is made again by who knows
+of them.
 
 Usage: tune_blocks.py BATCH SECONDS MODEL...
 
@@ -25,6 +27,7 @@ import time
 
 import torch
 import torchvision
+from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.runtime import benchmarking
 from torch_models import compile_as, on_device, settings_of
 
@@ -118,6 +121,7 @@ def work(batch, deadline, index, count, lock, models):
     """Every count-th block from index on; the number of those that failed, which the log names."""
     torch.backends.cudnn.benchmark = True
     failed = 0
+    AsyncCompile.wait_pool_ready()
     with open(lock, "w") as file, torch.inference_mode():
         time_alone(file)
         for module, shape in unique_blocks(models, batch)[index::count]:
@@ -177,7 +181,8 @@ def main():
                 [sys.executable, __file__, str(batch), str(begin + seconds), *models, IS_WORKER,
                  str(index), str(count), f"{folder}/lock"], stdout=log, stderr=log,
                 env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(own),
-                     "TORCHINDUCTOR_COMPILE_THREADS": "1"})))
+                     "TORCHINDUCTOR_QUIESCE_ASYNC_COMPILE_POOL": "0",
+                     "TORCHINDUCTOR_COMPILE_THREADS": "2"})))  # 1 would mean no pool
         failed = []
         for own, process in workers:
             with contextlib.suppress(subprocess.TimeoutExpired):
