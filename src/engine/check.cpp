@@ -44,6 +44,15 @@ bool is_unwritten(const Tensor& tensor) {
                      [](std::byte byte) { return byte == std::byte{kPoison}; });
 }
 
+std::int64_t count_not_finite(const Tensor& tensor) {
+  if (!is_float(tensor.dtype())) return 0;
+  return dispatch_dtype(tensor.dtype(), [&](auto tag) -> std::int64_t {
+    const auto values = tensor.data<decltype(tag)>();
+    return std::count_if(values.begin(), values.end(),
+                         [](const auto& x) { return !std::isfinite(number(x)); });
+  });
+}
+
 bool is_same_special(double a, double b) {
   return (std::isnan(a) && std::isnan(b)) || (std::isinf(a) && a == b);
 }
@@ -212,6 +221,28 @@ void Checker::set_reference(CompiledPlan& baseline, int num_rounds) {
     rounds.push_back(std::move(round));
   }
   rounds_ = std::move(rounds);
+}
+
+std::vector<std::string> Checker::find_overflows() const {
+  std::vector<std::string> sentences;
+  for (std::size_t t = 0; t < tenants_.size(); ++t) {
+    const PlacedTenant& tenant = *tenants_[t];
+    for (std::size_t k = 0; k < tenant.graph().outputs.size(); ++k) {
+      std::int64_t count = 0;
+      std::int64_t total = 0;
+      for (const Round& round : rounds_) {
+        count += count_not_finite(round.outputs[t][k]);
+        total += round.outputs[t][k].num_elements();
+      }
+      if (count == 0) continue;
+      sentences.push_back(fmt::format(
+          "output '{}' of tenant '{}': {} of {} numbers are infinite or no numbers in {}, and "
+          "comparing plans tells nothing about those",
+          tenant.graph().value(tenant.graph().outputs[k]).name, tenant.info.name, count, total,
+          to_string(tenant.precision)));
+    }
+  }
+  return sentences;
 }
 
 std::vector<std::string> Checker::measure_conditioning(CompiledPlan& baseline) {

@@ -50,6 +50,10 @@ class Checker {
   void set_reference(CompiledPlan& baseline, int num_rounds);
   bool has_reference() const { return !rounds_.empty(); }
 
+  /// A sentence about each output whose reference holds numbers that are not finite: there check()
+  /// only sees that plans overflow alike.
+  std::vector<std::string> find_overflows() const;
+
   /// Some models magnify rounding: a steep curve at the end, and outputs differ by more than
   /// tolerance() between two plans that are both right. Measures by how much each output of
   /// `baseline` changes when the inputs are nudged by one rounding, and from then on takes twice

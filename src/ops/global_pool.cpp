@@ -41,7 +41,8 @@ void evaluate_max(const EvalContext& whole) {
   evaluate_in_f32(whole, [](const EvalContext& context) {
     reduce_planes(context, [](const float* values, std::int64_t count) {
       float best = -INFINITY;
-      for (std::int64_t i = 0; i < count; ++i) best = std::max(best, values[i]);
+      for (std::int64_t i = 0; i < count; ++i)
+        if (best == best && !(values[i] <= best)) best = values[i];  // a no-number wins
       return best;
     });
   });

@@ -79,7 +79,8 @@ void evaluate_max_typed(const EvalContext& context) {
         std::int64_t best_index = -1;
         for_window([&](std::int64_t offset, std::int64_t z, std::int64_t y, std::int64_t column) {
           const T value = in[plane * in_volume + offset];
-          if (best_index >= 0 && !(value > best)) return;
+          // The first no-number wins.
+          if (best_index >= 0 && (best != best || value <= best)) return;
           best = value;
           best_index = is_column_major ? (column * w.in[1] + y) * w.in[0] + z : offset;
         });

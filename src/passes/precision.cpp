@@ -1,6 +1,8 @@
 // Stores activations and weights in half precision where the tenant asks for fp16 or bf16. Model
 // inputs and outputs keep their types: a Cast at each border. Kernels accumulate in f32.
 
+#include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -68,8 +70,15 @@ class Converter {
 
   ValueId convert(ValueId constant) {
     const Value& value = graph_.value(constant);
+    // A mask of -3.4e38 must not become -inf, whose product with 0 is no number.
+    const float largest = target_ == DType::kF16 ? 65504.0F : 0x1.fep+127F;
+    Tensor finite(DType::kF32, value.constant->shape());
+    std::transform(value.constant->data<float>().begin(), value.constant->data<float>().end(),
+                   finite.mutable_data<float>().begin(), [largest](float x) {
+                     return std::isinf(x) ? x : std::clamp(x, -largest, largest);
+                   });
     Tensor tensor(target_, value.constant->shape());
-    convert_numbers(value.dtype, value.constant->bytes(), target_, tensor.mutable_bytes(),
+    convert_numbers(DType::kF32, finite.bytes(), target_, tensor.mutable_bytes(),
                     tensor.num_elements());
     Value copy = value;
     copy.dtype = target_;

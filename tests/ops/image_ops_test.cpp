@@ -245,6 +245,18 @@ TEST(Pool, AverageOfAConstantIsTheConstantWithoutPadding) {
   EXPECT_FLOAT_EQ(average(1)[4], 1.0F);
 }
 
+TEST(Pool, NoNumbersWin) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto window = attrs({{"kernel_shape", Ints{2, 2}}});
+  for (int at = 0; at < 4; ++at) {
+    std::vector<float> values = {1, 2, 3, 4};
+    values[static_cast<std::size_t>(at)] = nan;
+    const Tensor x = Tensor::from<float>(Shape{1, 1, 2, 2}, values);
+    EXPECT_TRUE(std::isnan(values_of(run_op("MaxPool", {variable(x)}, window)[0])[0])) << at;
+    EXPECT_TRUE(std::isnan(values_of(run_op("GlobalMaxPool", {variable(x)}, {})[0])[0])) << at;
+  }
+}
+
 TEST(Pool, CeilModeDropsWindowsThatBeginInThePadding) {
   const OneOp one("MaxPool", {variable(iota(Shape{1, 1, 2, 2}))},
                   attrs({{"kernel_shape", Ints{1, 1}},
