@@ -73,6 +73,8 @@ struct PlanTenant {
   std::string mode = "infer";
   std::string precision = "f32";
   std::int64_t batch = 1;
+  std::map<std::string, std::int64_t> dims;  ///< other dynamic dimensions, by name
+  int priority = 0;                          ///< as given
   int repeat = 1;
   std::string fingerprint;
   /// Per node: output name and op signature, so that a plan can be read and checked by itself.

@@ -112,6 +112,9 @@ class Device {
   /// illegal access): only a new process can go on.
   virtual bool is_usable() { return true; }
 
+  /// Empty, or what tells this device from one with all its kernels ("plain"): rows measured with
+  /// fewer kernels are no answer where there are more.
+  virtual std::string kernel_set() const { return {}; }
   /// Implementations in order of preference.
   virtual std::span<const KernelImpl* const> kernels() const = 0;
   /// The layout that image operators prefer for a precision, or kRowMajor to keep what is there.

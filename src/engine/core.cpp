@@ -7,6 +7,8 @@
 
 #include <fmt/ranges.h>
 
+#include <gacer/version.h>
+
 #include "base/error.h"
 #include "cost/model.h"
 #include "engine/baseline.h"
@@ -102,7 +104,8 @@ int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
         fmt::format("tenant '{}': weight and latency are kept, but searches minimise the round "
                     "alone; a priority acts",
                     named.name));
-  auto placed = std::make_unique<PlacedTenant>(place_tenant(*device_, precision_, named, model));
+  auto placed =
+      std::make_unique<PlacedTenant>(place_tenant(*device_, precision_, named, model, tenants_));
   ProblemTenant facts = make_problem_tenant(*placed);
   const auto index = static_cast<int>(tenants_.size());
   inputs_.emplace_back();
@@ -147,6 +150,12 @@ void EngineCore::check_cancelled(const char* what) const {
     fail(ErrorKind::kInterrupted, "{} was stopped", what);
 }
 
+std::string EngineCore::profile_key() const {
+  const std::string set = device_->kernel_set();
+  return fmt::format("{}|gacer={}{}{}", problem_.device.profile_id(), version(),
+                     set.empty() ? "" : "|kernels=", set);
+}
+
 void EngineCore::open_profile() {
   if (is_profile_open_) return;
   is_profile_open_ = true;
@@ -157,7 +166,7 @@ void EngineCore::open_profile() {
   if (!options_.use_profile) return;
   db_.emplace(options_.profile_path.empty() ? default_profile_path() : options_.profile_path);
   for (const std::string& warning : db_->warnings()) warn(warning);
-  rows_ = db_->load(problem_.device.profile_id());
+  rows_ = db_->load(profile_key());
 }
 
 std::vector<ProfileTask> EngineCore::missing_rows() const {
@@ -175,9 +184,15 @@ void EngineCore::profile_tasks(const std::string& phase) {
     profiler.on_begin = [&](const ProfileRow& row) { announcer_->begin(row); };
     profiler.on_end = [&] { announcer_->end(); };
   }
+  const std::string key = profile_key();
+  std::set<std::string> without_memory;
   profiler.on_row = [&](const ProfileRow& row) {
     rows_.add(row);
-    if (db_) db_->store(problem_.device.profile_id(), row);
+    // Memory may be there another time.
+    if (lacked_memory(row))
+      without_memory.insert(row.variant);
+    else if (db_)
+      db_->store(key, row);
   };
   const auto node_of = [&](const ProfileTask& task) -> const ProblemNode& {
     return problem_.tenants[static_cast<std::size_t>(task.tenant)]
@@ -206,6 +221,11 @@ void EngineCore::profile_tasks(const std::string& phase) {
     throw;
   }
   if (!tasks.empty()) report(phase, done, done);
+  if (!without_memory.empty())
+    warn(
+        fmt::format("{} variants of these models found no memory on {} and are left out, {} first; "
+                    "a new profile with more memory free has them",
+                    without_memory.size(), problem_.device.name, *without_memory.begin()));
 }
 
 void EngineCore::require_rows() const {
@@ -213,10 +233,12 @@ void EngineCore::require_rows() const {
     for (const ProblemNode& node : tenant.nodes) {
       if (rows_.has(node.signature, node.batch)) continue;
       std::string reasons;
-      for (const ProfileRow& row : rows_.all())
-        if (row.signature == node.signature && row.items == node.batch)
-          reasons += fmt::format("\n  {}: {}", row.variant, row.rejected);
-      fail(ErrorKind::kUnsupported,
+      const auto rejected = rows_.rejected(node.signature, node.batch);
+      for (const ProfileRow& row : rejected)
+        reasons += fmt::format("\n  {}: {}", row.variant, row.rejected);
+      // With memory another variant might work.
+      const bool lacks_memory = std::any_of(rejected.begin(), rejected.end(), lacked_memory);
+      fail(lacks_memory ? ErrorKind::kOutOfMemory : ErrorKind::kUnsupported,
            "node '{}' ({}) of tenant '{}' has no variant that works on {}{}", node.name, node.op,
            tenant.identity.name, problem_.device.name,
            reasons.empty() ? " (no row in the profile)" : reasons);
@@ -242,7 +264,7 @@ void EngineCore::profile_in_child() {
   while (!is_measured_out_ && !missing_rows().empty()) {
     const MeasuringEnd end = run_measuring_process(options_.measuring_command, listening);
     const std::size_t before = count_quarantined(rows_);
-    rows_ = db_->load(problem_.device.profile_id());
+    rows_ = db_->load(profile_key());
     // A node that nothing runs is reported by the one who asked.
     if (end.how == How::kDone || end.exit_code == exit_code(ErrorKind::kUnsupported)) {
       is_measured_out_ = true;
@@ -252,7 +274,7 @@ void EngineCore::profile_in_child() {
     if (end.how != How::kFailed && end.last) {
       ProfileRow row = *end.last;
       row.rejected = quarantine_text(end.text);
-      db_->store(problem_.device.profile_id(), row);
+      db_->store(profile_key(), row);
       db_->flush();
       rows_.add(std::move(row));
     }
@@ -260,7 +282,8 @@ void EngineCore::profile_in_child() {
     const bool is_explained = count_quarantined(rows_) > before;
     ++(is_explained ? set_aside : unexplained);
     // A device that is nearly full or lets one process in has no room for another.
-    if (end.how == How::kFailed && !end.has_begun) {
+    const bool lacks_memory = end.exit_code == exit_code(ErrorKind::kOutOfMemory);
+    if (end.how == How::kFailed && (!end.has_begun || lacks_memory)) {
       warn(fmt::format("another process cannot measure, so this one does: {}", end.text));
       return profile_here();
     }
@@ -298,7 +321,7 @@ bool EngineCore::forget_stale_rows(const Plan& plan) {
     warn(fmt::format("no kernel offers '{}' any more: '{}' is measured anew", step.variant,
                      node.name));
     rows_.erase(node.signature, step.chunk.size());
-    if (db_) db_->erase(problem_.device.profile_id(), node.signature, step.chunk.size());
+    if (db_) db_->erase(profile_key(), node.signature, step.chunk.size());
   }
   if (!unknown.empty()) {
     evaluator_.reset();
@@ -414,6 +437,7 @@ Checker& EngineCore::checker() {
       const auto compiled = compile(make_baseline());
       checker.set_reference(*compiled, kRounds);
     }
+    for (const std::string& sentence : checker.find_overflows()) warn(sentence);
     compiler_.trim();
     checker_.emplace(std::move(checker));
   }

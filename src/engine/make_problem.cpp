@@ -66,6 +66,8 @@ class TenantProblem {
     identity.mode = tenant_.info.mode;
     identity.precision = tenant_.info.precision;
     identity.batch = tenant_.info.batch;
+    identity.dims = tenant_.spec.dims;
+    identity.priority = tenant_.spec.priority;
     identity.repeat = tenant_.spec.repeat;
     identity.fingerprint = fingerprint(graph_);
     result.weight = tenant_.spec.weight;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "cost/model.h"
+#include "cost/row_cost.h"
 #include "engine/guard.h"
 
 namespace gacer {
@@ -54,8 +55,9 @@ double profiled_utilization(const Problem& problem, const ProfileTable& rows, co
       const ProblemNode& node = problem.tenants[static_cast<std::size_t>(step.tenant)]
                                     .nodes[static_cast<std::size_t>(step.node)];
       const int width = step.budget.size(problem.device.num_groups);
-      if (const ProfileRow* row = rows.find(node.signature, step.chunk.size(), step.variant, width))
-        area += area_ms(*row, problem.device.num_groups);
+      if (const auto cost = find_row_cost(rows, node.signature, step.chunk.size(), step.variant,
+                                          width, problem.device.num_groups, problem.is_width_fixed))
+        area += cost->area_ms;
     }
   }
   return round_ms > 0 ? std::min(1.0, area / round_ms) : 0;
@@ -109,8 +111,7 @@ std::vector<PolicyResult::Span> make_timeline(const EngineCore& core, const Comp
     span.variant = step.variant;
     span.unit_begin = time.unit;
     span.unit_end =
-        std::min(device.num_units,
-                 time.unit + program_step.budget.size(device.num_groups) * device.units_per_group);
+        std::min(device.num_groups, time.unit + program_step.budget.size(device.num_groups));
     span.chunk = step.chunk;
     span.begin_ms = time.begin_ms;
     span.end_ms = time.end_ms;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <span>
 
 #include "base/error.h"
 #include "onnx/reader.h"
@@ -151,8 +152,31 @@ std::optional<ChunkRange> PlacedTenant::chunk_range(NodeId node, const Chunk& ch
   return ChunkRange{chunk.begin, chunk.end};
 }
 
+/// Weights reach the device when kernels are built: a tenant whose weights will not fit beside
+/// those of the tenants before it is refused before anything is placed.
+static void require_room(const Device& device, const LoadedModel& model, const TenantInfo& info,
+                         std::span<const std::unique_ptr<PlacedTenant>> others) {
+  std::set<std::string> models;
+  std::int64_t taken = 0;
+  for (const auto& other : others) {
+    taken += other->info.arena_bytes;
+    if (models.insert(other->model.key).second) taken += other->info.weights_bytes;
+  }
+  const std::int64_t weights = models.contains(model.key) ? 0 : info.weights_bytes;
+  const std::int64_t needed = weights + info.arena_bytes;
+  const auto total = static_cast<std::int64_t>(device.free_bytes() + device.allocated_bytes());
+  if (needed <= total - taken) return;
+  fail(
+      ErrorKind::kOutOfMemory,
+      "tenant '{}' needs {} bytes (weights {}, activations {}), {} bytes are free on {} beside the "
+      "other tenants' {}; lower its batch",
+      info.name, needed, weights, info.arena_bytes, std::max<std::int64_t>(0, total - taken),
+      device.info().name, taken);
+}
+
 PlacedTenant place_tenant(Device& device, Precision precision, const TenantSpec& spec,
-                          const LoadedModel& model) {
+                          const LoadedModel& model,
+                          std::span<const std::unique_ptr<PlacedTenant>> others) {
   PlacedTenant tenant;
   tenant.spec = spec;
   tenant.precision = precision;
@@ -177,6 +201,7 @@ PlacedTenant place_tenant(Device& device, Precision precision, const TenantSpec&
          "tenant '{}' needs {} bytes (weights {}, activations {}) but its memory limit is {}; "
          "raise memory= or lower the batch",
          info.name, needed, info.weights_bytes, info.arena_bytes, spec.memory_limit_bytes);
+  if (!uses_host_memory(device)) require_room(device, model, info, others);
   tenant.arena =
       device.allocate(static_cast<std::size_t>(std::max<std::int64_t>(tenant.arena_plan.bytes, 1)));
   return tenant;

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -80,10 +81,11 @@ struct PlacedTenant {
   std::vector<bool> is_splittable;
 };
 
-/// Gives a loaded model its place. Error{kOutOfMemory} when it exceeds the tenant's limit or the
-/// device's memory.
+/// Gives a loaded model its place beside the tenants that have theirs. Error{kOutOfMemory} when it
+/// exceeds the tenant's limit or the device's memory, its weights included.
 PlacedTenant place_tenant(Device& device, Precision precision, const TenantSpec& spec,
-                          const LoadedModel& model);
+                          const LoadedModel& model,
+                          std::span<const std::unique_ptr<PlacedTenant>> others);
 
 /// "resnet18" for "zoo:resnet18" and "nets/resnet18.onnx"; "#2", "#3", … added while `taken` has
 /// it.

@@ -139,9 +139,20 @@ Bindings ProfileBench::bind(Operands& operands, const Kernel& kernel) const {
 std::unique_ptr<Capture> ProfileBench::capture(std::size_t copy, const Kernel& kernel) {
   Operands& own = operands(copy);
   const std::size_t bytes = kernel.workspace_bytes();
-  if (bytes > 0 && (!own.workspace || own.workspace->size() < bytes))
+  if (bytes > 0 && (!own.workspace || own.workspace->size() < bytes)) {
+    own.workspace.reset();  // not both at once
     own.workspace = device_.allocate(bytes);
+  }
   return device_.capture(kernel, bind(own, kernel));
+}
+
+void ProfileBench::capture_copies(std::int64_t count, const Kernel& kernel,
+                                  std::vector<std::unique_ptr<Capture>>& captures) {
+  try {
+    while (std::ssize(captures) < count) captures.push_back(capture(captures.size(), kernel));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kOutOfMemory) throw;
+  }
 }
 
 std::vector<ProgramStep> ProfileBench::make_steps(
@@ -347,19 +358,18 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
     copies = std::min(copies, std::max<std::int64_t>(
                                   1, limits_.copies_bytes / std::max<std::int64_t>(copy_bytes, 1)));
     if (copies * row.width < num_groups && device_.is_width_fixed()) return;
-    if (copies > 1) {
-      for (std::int64_t copy = 1; copy < copies; ++copy)
-        captures.push_back(capture(static_cast<std::size_t>(copy), *kernel));
-      row.saturated_ms = time_calls(captures, row.width, row.solo_ms) / static_cast<double>(copies);
-    } else {
-      row.saturated_ms = row.solo_ms;
-    }
+    capture_copies(copies, *kernel, captures);
+    row.saturated_ms = captures.size() == 1 ? row.solo_ms
+                                            : time_calls(captures, row.width, row.solo_ms) /
+                                                  static_cast<double>(captures.size());
   } catch (const Error& error) {
     // A variant that cannot be built or run is a fact about the variant. The rest is not.
-    if (error.kind() != ErrorKind::kDevice && error.kind() != ErrorKind::kUnsupported &&
-        error.kind() != ErrorKind::kOutOfMemory)
+    if (error.kind() == ErrorKind::kOutOfMemory)
+      row.rejected = lack_of_memory_text(error.message());
+    else if (error.kind() == ErrorKind::kDevice || error.kind() == ErrorKind::kUnsupported)
+      row.rejected = error.message();
+    else
       throw;
-    row.rejected = error.message();
   }
 }
 

@@ -40,6 +40,10 @@ class ProfileBench {
   Bindings bind(Operands& operands, const Kernel& kernel) const;
   std::unique_ptr<Capture> capture(std::size_t copy, const Kernel& kernel);
 
+  /// Adds captures of more copies until there are `count`, or as many as there is memory for.
+  void capture_copies(std::int64_t count, const Kernel& kernel,
+                      std::vector<std::unique_ptr<Capture>>& captures);
+
   /// Milliseconds of one call; `copies` chains of calls side by side count as one call.
   double time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
                     double estimate_ms);

@@ -118,6 +118,7 @@ void Profiler::repeat_if_close(ProfileBench& bench, const KernelImpl& impl, cons
   ProfileRow again = row;
   again.saturated_ms = 0;
   measure_one(bench, impl, call, best_ms, again);
+  if (lacked_memory(again)) return;
   if (!again.rejected.empty()) {
     row.rejected = again.rejected;
     return;
@@ -179,6 +180,16 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
       check_cancelled();
       repeat_if_close(bench, *measured[i].impl, call, best_by_width[rows[i].width], rows[i]);
     }
+  if (rows.empty() && !is_solo) {
+    // An answer too: another attempt would find the same.
+    ProfileRow none;
+    none.signature = task.signature;
+    none.items = task.items;
+    none.variant = "none";
+    none.width = device_.info().num_groups;
+    none.rejected = "no variant can be tried";
+    rows.push_back(std::move(none));
+  }
   constexpr double kLongEnoughMs = 0.1;
   for (const auto& [name, ms] : best_of_impl) {
     if (is_solo || ms < kLongEnoughMs) continue;

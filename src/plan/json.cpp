@@ -1,6 +1,7 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -84,8 +85,17 @@ class Writer {
   void write_tenant(const PlanTenant& tenant) {
     put("{{\"name\": {}, \"model\": {}, \"mode\": {}, \"precision\": {},\n", quote(tenant.name),
         quote(tenant.model), quote(tenant.mode), quote(tenant.precision));
-    put("     \"batch\": {}, \"repeat\": {}, \"fingerprint\": {},\n     \"nodes\": [", tenant.batch,
-        tenant.repeat, quote(tenant.fingerprint));
+    put("     \"batch\": {}, ", tenant.batch);
+    if (!tenant.dims.empty()) {
+      put("\"dims\": {{");
+      const char* separator = "";
+      for (const auto& [name, size] : tenant.dims)
+        put("{}{}: {}", std::exchange(separator, ", "), quote(name), size);
+      put("}}, ");
+    }
+    if (tenant.priority != 0) put("\"priority\": {}, ", tenant.priority);
+    put("\"repeat\": {}, \"fingerprint\": {},\n     \"nodes\": [", tenant.repeat,
+        quote(tenant.fingerprint));
     require(tenant.node_names.size() == tenant.node_signatures.size(),
             "tenant '{}' has {} node names and {} signatures", tenant.name,
             tenant.node_names.size(), tenant.node_signatures.size());
@@ -184,6 +194,8 @@ class Reader {
 
  private:
   std::string type() const {
+    // What is nested may be nested too deep to be written.
+    if (value_.is_structured()) return value_.type_name();
     const std::string text =
         value_.dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
     return fmt::format("{} ({})", value_.type_name(), text.substr(0, 40));
@@ -194,13 +206,19 @@ class Reader {
 };
 
 PlanTenant read_tenant(const Reader& in) {
-  in.object({"name", "model", "mode", "precision", "batch", "repeat", "fingerprint", "nodes"});
+  in.object({"name", "model", "mode", "precision", "batch", "dims", "priority", "repeat",
+             "fingerprint", "nodes"});
   PlanTenant tenant;
   tenant.name = in.at("name").text();
   tenant.model = in.at("model").text();
   tenant.mode = in.at("mode").text();
   tenant.precision = in.at("precision").text();
   tenant.batch = in.at("batch").integer<std::int64_t>(1);
+  if (in.has("dims"))
+    in.at("dims").each_field([&](const std::string& name, const Reader& size) {
+      tenant.dims[name] = size.integer<std::int64_t>(1);
+    });
+  if (in.has("priority")) tenant.priority = in.at("priority").integer<int>();
   tenant.repeat = in.at("repeat").integer<int>(1);
   tenant.fingerprint = in.at("fingerprint").text();
   const Reader nodes = in.at("nodes");
@@ -232,7 +250,8 @@ Step read_step(const Reader& in, const Plan& plan, int tenant) {
   if (in.has("iteration")) step.iteration = in.at("iteration").integer<int>(0, identity.repeat - 1);
   const Reader chunk = in.at("chunk");
   chunk.tuple(2);
-  step.chunk.begin = chunk[0].integer<std::int64_t>(0);
+  step.chunk.begin =
+      chunk[0].integer<std::int64_t>(0, std::numeric_limits<std::int64_t>::max() - 1);
   step.chunk.end = chunk[1].integer<std::int64_t>(step.chunk.begin + 1);
   const Reader budget = in.at("budget");
   budget.tuple(2);

@@ -8,6 +8,7 @@ namespace gacer {
 namespace {
 
 constexpr std::string_view kQuarantine = "quarantined: ";
+constexpr std::string_view kLackOfMemory = "out of memory: ";
 
 }  // namespace
 
@@ -19,6 +20,12 @@ double area_ms(const ProfileRow& row, int num_groups) {
 std::string quarantine_text(const std::string& reason) { return std::string(kQuarantine) + reason; }
 
 bool is_quarantined(const ProfileRow& row) { return row.rejected.starts_with(kQuarantine); }
+
+std::string lack_of_memory_text(const std::string& reason) {
+  return std::string(kLackOfMemory) + reason;
+}
+
+bool lacked_memory(const ProfileRow& row) { return row.rejected.starts_with(kLackOfMemory); }
 
 void ProfileTable::add(ProfileRow row) {
   Entry& entry = entries_[std::pair(row.signature, row.items)];

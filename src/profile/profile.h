@@ -38,6 +38,11 @@ double area_ms(const ProfileRow& row, int num_groups);
 std::string quarantine_text(const std::string& reason);
 bool is_quarantined(const ProfileRow& row);
 
+/// Text for `rejected` of a variant that found no memory, which is no fact about the variant: the
+/// row holds for this process alone.
+std::string lack_of_memory_text(const std::string& reason);
+bool lacked_memory(const ProfileRow& row);
+
 /// Rows of one device in memory, by (signature, items). A plain value.
 class ProfileTable {
  public:

@@ -14,15 +14,12 @@ namespace gacer {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 // Raise when the columns or the meaning of a column changes.
 constexpr int kSchema = 1;
 // "GACR": tells our files from other SQLite files.
 constexpr int kApplicationId = 0x47414352;
 constexpr int kBusyTimeoutMs = 10000;
-constexpr int kBatchRows = 16;
-constexpr std::chrono::milliseconds kBatchTime{500};
 
 constexpr const char* kCreate =
     "CREATE TABLE IF NOT EXISTS rows ("
@@ -216,7 +213,6 @@ struct ProfileDb::State {
   std::unique_ptr<Connection> connection;
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, ProfileRow>> pending;
-  Clock::time_point first_pending;
 
   void write_pending();
 };
@@ -321,12 +317,7 @@ void ProfileDb::State::write_pending() {
 }
 
 void ProfileDb::store(const std::string& device_id, const ProfileRow& row) {
-  if (state_->pending.empty()) state_->first_pending = Clock::now();
   state_->pending.emplace_back(device_id, row);
-  if (static_cast<int>(state_->pending.size()) >= kBatchRows ||
-      Clock::now() - state_->first_pending >= kBatchTime) {
-    flush();
-  }
 }
 
 void ProfileDb::flush() {

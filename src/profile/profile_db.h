@@ -27,10 +27,10 @@ class ProfileDb {
   /// All rows of a device, rejected ones too. Error{kIo}.
   ProfileTable load(const std::string& device_id) const;
 
-  /// Keeps a row (in place of one with the same key). Rows are committed in batches of 16 or half a
-  /// second, by flush() and on destruction. Error{kIo} names the path (full disk, read-only).
+  /// Keeps a row (in place of one with the same key) until flush() or destruction.
   void store(const std::string& device_id, const ProfileRow& row);
-  /// Commits what store() gathered. Error{kIo}.
+  /// Commits what store() gathered: all or nothing. Error{kIo} names the path (full disk,
+  /// read-only).
   void flush();
   /// Forgets the rows of a device; returns how many. Error{kIo}.
   std::int64_t erase(const std::string& device_id);

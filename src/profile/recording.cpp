@@ -165,7 +165,8 @@ std::vector<int> read_widths(const json& in, int num_groups) {
     if (!width.is_number_integer() || width.get<std::int64_t>() < 1 ||
         width.get<std::int64_t>() > num_groups) {
       reject("$.widths",
-             fmt::format("{} is no width of a device of {} groups", width.dump(), num_groups));
+             fmt::format("{} is no width of a device of {} groups",
+                         width.is_structured() ? width.type_name() : width.dump(), num_groups));
     }
     widths.push_back(width.get<int>());
   }

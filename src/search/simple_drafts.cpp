@@ -71,6 +71,7 @@ class PartitionMaker {
  private:
   static constexpr double kMostExhaustive = 5000;
   static constexpr std::size_t kMostSplits = 5000;
+  static constexpr int kMostClusterings = 20000;  // a dozen tenants have millions
   static constexpr std::size_t kMostBuilt = 32;
 
   struct Split {
@@ -99,7 +100,9 @@ class PartitionMaker {
     std::vector<double> work(at(tenants));
     for (int t = 0; t < tenants; ++t) work[at(t)] = total_area(problem_, rows_, t);
     std::vector<int> cluster(at(tenants), 0);
+    int clusterings = 0;
     const std::function<void(int, int)> assign = [&](int tenant, int used) {
+      if (splits_.size() >= kMostSplits || clusterings >= kMostClusterings) return;
       if (tenant < tenants) {
         for (int c = 0; c <= used && c < std::min(groups, tenants); ++c) {
           cluster[at(tenant)] = c;
@@ -107,7 +110,8 @@ class PartitionMaker {
         }
         return;
       }
-      if (used < 2 || splits_.size() >= kMostSplits) return;
+      ++clusterings;
+      if (used < 2) return;
       for (double bend : {1.0, 0.0, 0.5, 0.75, 1.5, 0.25, 1.25, 2.0}) {
         add_split(work, cluster, used, groups, bend);
       }
@@ -131,10 +135,13 @@ class PartitionMaker {
     }
     std::vector<Budget> budgets;
     for (int c : cluster) budgets.push_back({edges[at(c)], edges[at(c) + 1]});
-    for (const Split& other : splits_) {
-      if (other.budgets == budgets) return;
-    }
-    add(budgets, /*wide_first=*/true);
+    if (weighted_.insert(edges_of(budgets)).second) add(budgets, /*wide_first=*/true);
+  }
+
+  static std::vector<std::pair<int, int>> edges_of(const std::vector<Budget>& budgets) {
+    std::vector<std::pair<int, int>> edges;
+    for (const Budget& budget : budgets) edges.emplace_back(budget.begin, budget.end);
+    return edges;
   }
 
   void add(const std::vector<Budget>& budgets, bool wide_first) {
@@ -232,6 +239,7 @@ class PartitionMaker {
   const Problem& problem_;
   const ProfileTable& rows_;
   std::vector<Split> splits_;
+  std::set<std::vector<std::pair<int, int>>> weighted_;  ///< those of split_by_weight()
   std::map<std::pair<int, int>, double> tenant_ms_;
 };
 

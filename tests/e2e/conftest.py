@@ -55,7 +55,7 @@ def make_conv_net(path, seed=1):
     return save_model(path, nodes, [info("image", TensorProto.FLOAT, ["N", 3, 32, 32])], [info("scores", TensorProto.FLOAT, ["N", 10])], weights)
 
 
-def make_dense_net(path, seed=2):
+def make_dense_net(path, seed=2, rows=None):
     """Two dense layers with softmax; the input's name holds a colon, as some exporters make them."""
     random = np.random.default_rng(seed)
     f32 = lambda *shape: (random.standard_normal(shape) / 16).astype(np.float32)
@@ -65,7 +65,8 @@ def make_dense_net(path, seed=2):
         helper.make_node("Softmax", ["d"], ["y:0"], axis=-1),
     ]  # fmt: skip
     info = helper.make_tensor_value_info
-    return save_model(path, nodes, [info("x:0", TensorProto.FLOAT, ["N", 256])], [info("y:0", TensorProto.FLOAT, ["N", 64])],
+    shape = ["N"] if rows is None else ["N", rows]
+    return save_model(path, nodes, [info("x:0", TensorProto.FLOAT, [*shape, 256])], [info("y:0", TensorProto.FLOAT, [*shape, 64])],
                       {"w1": f32(256, 256), "b1": f32(256), "w2": f32(256, 64)})  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from conftest import make_dense_net
 
 QUICK = ("--time", "100ms", "--rounds", "3")
 SEARCH = ("--evaluations", "200", "--measurements", "4")
@@ -55,6 +56,25 @@ def test_rounds_of_saved_plans_on_request(gacer, conv, dense, tmp_path):
     assert all(float(ms) > 0 for line in answers for ms in line.split())
     said = gacer("replay", files[0], input="1 1\n", code=2).stderr
     assert "there is no loaded plan 1" in said
+
+
+def test_plans_name_dimensions_and_priorities(gacer, tmp_path):
+    net = make_dense_net(tmp_path / "rows.onnx", rows="R")
+    gacer("plan", f"{net}@2?R=3,priority=high", "--policy", "sequential", "--save-plan", "plan.json", *SEARCH)
+    (tenant,) = json.loads((tmp_path / "plan.json").read_text())["tenants"]
+    assert tenant["dims"] == {"R": 3} and tenant["priority"] == 1
+    assert "ms" in gacer("explain", "plan.json").stdout
+    gacer("run", "--plan", "plan.json", "--no-guard", *QUICK)
+    assert len(gacer("replay", "plan.json", input="0 2\n").stdout.splitlines()) == 3
+
+
+def test_a_policys_name_is_no_path(gacer, conv, plan, tmp_path):
+    plan["policy"] = '../escaped "'
+    (tmp_path / "edited.json").write_text(json.dumps(plan))
+    gacer("run", "--plan", "edited.json", "--no-guard", "--save-plans", "plans", *QUICK)
+    assert not list(tmp_path.glob("escaped*"))
+    _, costs = gacer("replay", "edited.json", input="").stdout.splitlines()
+    assert json.loads(costs)["plans"][0]["policy"] == plan["policy"]
 
 
 def test_explain_reads_well(gacer, conv, dense, plan, tmp_path):

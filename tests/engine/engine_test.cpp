@@ -8,6 +8,7 @@
 
 #include "onnx/writer.h"
 #include "profile/profile_db.h"
+#include "profile/recording.h"
 #include "tests/engine/support.h"
 #include "tests/support/expect_error.h"
 #include "zoo/net_builder.h"
@@ -191,7 +192,7 @@ TEST_F(EngineTest, RowsOfVariantsThatAreGoneAreMeasuredAnew) {
   options.profile_path = (dir.path / "profile.sqlite").string();
   Engine engine = make_engine(options);
   engine.profile();
-  const std::string device = engine.device().profile_id();
+  const std::string device = EngineCore(options).profile_key();
   {
     // What another version might have left: fast variants that are not here.
     ProfileDb db(options.profile_path);
@@ -211,6 +212,16 @@ TEST_F(EngineTest, RowsOfVariantsThatAreGoneAreMeasuredAnew) {
   said.clear();
   (void)make_engine(options).make_plan("sequential", few());
   EXPECT_EQ(said.find("any more"), std::string::npos) << said;
+}
+
+TEST_F(EngineTest, RowsOfFewerKernelsAreNotThoseOfAll) {
+  EngineOptions options = testing::plain_options();
+  EngineOptions all = options;
+  all.device_options = "threads=" + std::to_string(EngineCore(options).problem().device.num_groups);
+  EXPECT_EQ(EngineCore(options).problem().device.profile_id(),
+            EngineCore(all).problem().device.profile_id())
+      << "a plan of plain kernels is one of all kernels, too";
+  EXPECT_NE(EngineCore(options).profile_key(), EngineCore(all).profile_key());
 }
 
 TEST_F(EngineTest, KeysThatDoNotSteerSearchesAreSaid) {
@@ -285,6 +296,40 @@ TEST_F(EngineTest, ARecordingCanBePlannedFor) {
   const Comparison comparison = engine.compare({"sequential", "streams"}, quick(), few());
   EXPECT_FALSE(comparison.policies[0].is_checked);
   EXPECT_LE(comparison.policies[1].median_ms, comparison.policies[0].median_ms * 1.001);
+}
+
+TEST_F(EngineTest, ResultsCountInGroupsWhereThoseHaveSeveralUnits) {
+  const std::string path = (dir.path / "device.json").string();
+  make_engine().record(path);
+  Recording recording = load_recording(path);
+  recording.device.num_groups = 6;
+  recording.device.units_per_group = 8;
+  recording.device.num_units = 50;
+  recording.is_width_fixed = false;
+  recording.widths = {6};
+  ProfileTable rows;
+  for (ProfileRow row : recording.rows.all()) {
+    if (row.width != 1 || !row.rejected.empty()) continue;
+    row.width = 6;
+    row.saturated_ms = row.solo_ms / 2;
+    rows.add(row);
+  }
+  recording.rows = rows;
+  save_recording(recording, path);
+  EngineOptions options = testing::plain_options("");
+  options.device = "sim:" + path;
+  const Comparison comparison =
+      make_engine(options).compare({"streams", "partition"}, quick(), few());
+  // No row has the width of a part, so its costs are estimated.
+  const PolicyResult& partition = comparison.policies[1];
+  EXPECT_GT(partition.utilization, 0.1);
+  bool is_split = false;
+  for (const PolicyResult::Span& span : partition.timeline) {
+    EXPECT_LT(span.unit_begin, span.unit_end);
+    EXPECT_LE(span.unit_end, 6);
+    is_split = is_split || span.unit_begin > 0;
+  }
+  EXPECT_TRUE(is_split);
 }
 
 TEST_F(EngineTest, ARecordingIsPlannedForWithoutFusionsThatItsDeviceLacks) {

@@ -162,7 +162,7 @@ struct ProfileInChild : ::testing::Test {
   }
   ProfileTable rows_kept() const {
     EngineCore core(options);
-    return ProfileDb(options.profile_path).load(core.problem().device.profile_id());
+    return ProfileDb(options.profile_path).load(core.profile_key());
   }
   const testing::TempDir dir;
   const std::filesystem::path& folder = dir.path;
@@ -216,7 +216,7 @@ TEST_F(ProfileInChild, WhatIsMeasuredIsOnDiskBeforeTheNextTaskBegins) {
   {
     EngineCore core(options);
     add_net(core);
-    device = core.problem().device.profile_id();
+    device = core.profile_key();
     const auto tasks = find_missing_rows(core.problem(), {});
     core.profile();
     for (const ProfileTask& task : tasks)

@@ -115,6 +115,27 @@ TEST_F(ProfilerTest, OnMoreWidthsAreasAreKnownAndVariantsThatAreGoneAreRejectedO
   EXPECT_TRUE(profiler.measure(task, {variant, "nobody's"}).empty());
 }
 
+TEST_F(ProfilerTest, AChunkThatNothingCanRunIsAskedForOnce) {
+  Profiler profiler = make_profiler();
+  ProfileTable rows;
+  profiler.on_row = [&](const ProfileRow& row) { rows.add(row); };
+  for (const ProfileTask& task : find_missing_rows(core.problem(), rows)) profiler.measure(task);
+  const auto chunks = find_missing_rows(core.problem(), rows);
+  ASSERT_FALSE(chunks.empty());
+  const ProfileTask& task = chunks.front();
+  for (ProfileRow row : rows.all()) {
+    if (row.signature != task.signature) continue;
+    row.items = task.items;
+    row.rejected = quarantine_text("signal 11");
+    rows.add(row);
+  }
+  profiler.known = &rows;
+  const auto answer = profiler.measure(task);
+  ASSERT_EQ(answer.size(), 1U);
+  EXPECT_EQ(answer[0].rejected, "no variant can be tried");
+  EXPECT_EQ(find_missing_rows(core.problem(), rows).size(), chunks.size() - 1);
+}
+
 TEST_F(ProfilerTest, CancellingStopsBetweenVariants) {
   Profiler profiler = make_profiler();
   const std::atomic<bool> is_cancelled{true};
@@ -123,7 +144,7 @@ TEST_F(ProfilerTest, CancellingStopsBetweenVariants) {
   testing::expect_error(ErrorKind::kInterrupted, "", [&] { profiler.measure(tasks.front()); });
 }
 
-enum class Fault { kWritesElsewhere, kWritesBehind };
+enum class Fault { kWritesElsewhere, kWritesBehind, kNoMemory };
 
 class BrokenKernel final : public Kernel {
  public:
@@ -159,6 +180,7 @@ class BrokenImpl final : public KernelImpl {
     return keys;
   }
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
+    if (fault_ == Fault::kNoMemory) fail(ErrorKind::kOutOfMemory, "8 bytes asked for, 7 free");
     return std::make_unique<BrokenKernel>(inner_.prepare(call, key.substr(kPrefix.size())), fault_);
   }
 
@@ -177,6 +199,15 @@ TEST_F(ProfilerTest, AVariantThatWritesWrongIsRejectedWithTheReason) {
     bench.measure(impl, call, 0, row);
     return row.rejected;
   };
+  {
+    const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, ChunkRange{0, 4});
+    ProfileBench bench(core.device(), tenant, 0, ChunkRange{0, 4}, core.compiler().constants(),
+                       limits);
+    ProfileRow row;
+    row.rejected = measure(bench, call, BrokenImpl(plain, Fault::kNoMemory));
+    EXPECT_TRUE(lacked_memory(row)) << row.rejected;
+    EXPECT_THAT(row.rejected, ::testing::HasSubstr("7 free"));
+  }
   for (const ChunkRange range : {ChunkRange{0, 4}, ChunkRange{0, 2}, ChunkRange{1, 3}}) {
     const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, range);
     for (const auto& [fault, reason] :

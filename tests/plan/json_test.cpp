@@ -38,6 +38,8 @@ TEST(PlanJson, RoundTripsRandomPlans) {
     plan.notes["predicted"] = "1.25 ms \"quoted\" \\ \n línea";
     plan.mode = seed % 2 ? LaunchMode::kMerged : LaunchMode::kFreeRunning;
     plan.seed = ~std::uint64_t{0} - seed;
+    plan.tenants[0].priority = static_cast<int>(seed % 3) - 1;
+    if (seed % 2 == 0) plan.tenants[0].dims = {{"H", 48}, {"wide \"W\"", 320}};
     const std::string json = to_json(plan);
     EXPECT_EQ(parse_plan(json), plan) << "seed " << seed;
     EXPECT_EQ(to_json(parse_plan(json)), json) << "seed " << seed;
@@ -68,6 +70,11 @@ TEST(PlanJson, NamesThePathOfWhatIsWrong) {
   expect_rejected(replaced(json, "\"priority\": ", "\"priority\": 1e300, \"prio\": "),
                   "$.lanes[0]");
   expect_rejected(replaced(json, "\"chunk\": [0, ", "\"chunk\": [5000, "), ".chunk[1]");
+  expect_rejected(replaced(json, "\"chunk\": [0, ", "\"chunk\": [9223372036854775807, "),
+                  ".chunk[0]");
+  expect_rejected(replaced(json, "\"policy\": \"random\"",
+                           "\"policy\": " + std::string(300'000, '[') + std::string(300'000, ']')),
+                  "$.policy: expected a string, found array");
   expect_rejected(replaced(json, "\"before\": [", "\"before\": [4000000000, "), "sync_points[0]");
 }
 

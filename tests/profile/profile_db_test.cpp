@@ -78,6 +78,14 @@ TEST_F(ProfileDbTest, KeepsRowsPerDevice) {
   EXPECT_EQ(db.load("tpu").size(), 0U);
 }
 
+TEST_F(ProfileDbTest, WhatIsNotFlushedIsNobodyElses) {
+  ProfileDb db(path_);
+  for (int i = 0; i < 100; ++i) db.store("cpu", row(i));
+  EXPECT_EQ(ProfileDb(path_).load("cpu").size(), 0U) << "a part of a task's rows would stay one";
+  db.flush();
+  EXPECT_EQ(ProfileDb(path_).load("cpu").size(), 100U);
+}
+
 TEST_F(ProfileDbTest, ReplacesRowsOfTheSameKeyAndErases) {
   ProfileDb db(path_);
   ProfileRow changed = row(1);

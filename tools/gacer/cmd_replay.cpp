@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "tools/gacer/command.h"
@@ -107,9 +108,11 @@ int replay(const Options& options, const std::vector<std::string>& paths) {
   std::string costs;
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const LoadCosts plan_costs = engine.measure_costs(static_cast<int>(i));
-    costs += fmt::format(R"({}{{"policy": "{}", "assemble_ms": {:.4f}, "launch_us": {:.3f}}})",
-                         i == 0 ? "" : ", ", plans[i].policy, plan_costs.assemble_ms,
-                         plan_costs.launch_us);
+    using Json = nlohmann::json;
+    const std::string policy =
+        Json(plans[i].policy).dump(-1, ' ', false, Json::error_handler_t::replace);
+    costs += fmt::format(R"({}{{"policy": {}, "assemble_ms": {:.4f}, "launch_us": {:.3f}}})",
+                         i == 0 ? "" : ", ", policy, plan_costs.assemble_ms, plan_costs.launch_us);
   }
   print_line(fmt::format(R"({{"plans": [{}]}})", costs));
   for (LineReader lines; const std::optional<std::string> line = lines.next();)

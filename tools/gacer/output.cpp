@@ -63,7 +63,8 @@ int report_comparison(Session& session, const Comparison& comparison,
   attempt(options.save_plans, [&] {
     make_folder(options.save_plans);
     for (const PolicyResult& result : comparison.policies)
-      save_plan(result.plan, options.save_plans + "/" + result.policy + ".plan.json");
+      save_plan(result.plan,
+                options.save_plans + "/" + make_file_name(result.policy + ".plan.json"));
   });
   attempt(options.json, [&] { write_result(options.json, report_json(comparison, command_line)); });
   attempt(options.html, [&] { write_result(options.html, report_html(comparison, command_line)); });

@@ -24,14 +24,6 @@ std::string list_names(const std::vector<Engine::Port>& ports) {
   return text;
 }
 
-/// Output names may hold what file names may not.
-std::string file_name(const std::string& tenant, const std::string& output) {
-  std::string name = tenant + "." + output + ".npy";
-  std::ranges::replace_if(
-      name, [](char c) { return c == '/' || c == '\0'; }, '_');
-  return name;
-}
-
 /// A file's folder must be there before minutes are spent on what goes into the file.
 void require_place(const std::string& path) {
   if (path.empty() || path == "-") return;
@@ -44,6 +36,12 @@ void require_place(const std::string& path) {
 
 }  // namespace
 
+std::string make_file_name(std::string name) {
+  std::ranges::replace_if(
+      name, [](char c) { return c == '/' || c == '\0'; }, '_');
+  return name;
+}
+
 void make_folder(const std::string& folder) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
@@ -51,10 +49,13 @@ void make_folder(const std::string& folder) {
 }
 
 TenantSpec spec_of(const PlanTenant& tenant) {
-  TenantSpec spec = TenantSpec::parse(tenant.model);
+  TenantSpec spec;
+  spec.model = tenant.model;
   spec.name = tenant.name;
   spec.mode = tenant.mode == "train" ? TenantMode::kTrain : TenantMode::kInfer;
   spec.batch = tenant.batch;
+  spec.dims = tenant.dims;
+  spec.priority = tenant.priority;
   spec.repeat = tenant.repeat;
   return spec;
 }
@@ -122,7 +123,8 @@ void Session::write_outputs(const Plan& plan, const std::string& folder) {
     const int tenant = static_cast<int>(i);
     for (const Engine::Port& port : engine_->outputs(tenant)) {
       const std::filesystem::path path =
-          std::filesystem::path(folder) / file_name(engine_->tenants()[i].name, port.name);
+          std::filesystem::path(folder) /
+          make_file_name(fmt::format("{}.{}.npy", engine_->tenants()[i].name, port.name));
       write_npy(path.string(), engine_->output(tenant, port.name));
     }
   }

@@ -35,6 +35,8 @@ class Session {
   std::unique_ptr<Engine> engine_;
 };
 
+/// A name as a file's: names of outputs and of a file's plans may hold what names of files may not.
+std::string make_file_name(std::string name);
 /// Makes a folder and those above it when missing. Error{kIo}.
 void make_folder(const std::string& folder);
 

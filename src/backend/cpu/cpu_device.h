@@ -33,6 +33,7 @@ class CpuDevice final : public Device {
   void fill(void* to, unsigned char byte, std::size_t bytes) override;
   std::size_t free_bytes() const override;
 
+  std::string kernel_set() const override { return options_.plain_only ? "plain" : ""; }
   std::span<const KernelImpl* const> kernels() const override { return kernels_; }
   Layout image_layout(Precision precision) const override;
   std::vector<int> widths() const override;
