@@ -15,12 +15,16 @@ candidates are timed beside other models' work; a model that --autotune-limit en
 missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call;
 peers/tune_blocks.py fills that on all cores before). --mps: mixes as one
 process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
-process's end; what an empty round takes is kept beside it and not subtracted. What could not be
-measured is listed with the reason.
+process's end; what an empty round takes is kept beside it and not subtracted.
+
+What could not be measured is listed with the reason. A cell that fails has no result file, not even
+one of an earlier call; outputs that are too far from PyTorch's are a failure.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import pathlib
 import statistics
 import subprocess
@@ -45,10 +49,16 @@ MIX_PEERS = ["eager_sequential", "eager_streams", "compiled_sequential", "compil
 SINGLE_AUTOTUNED = ["autotuned_sequential"]
 MIX_AUTOTUNED = ["autotuned_sequential", "autotuned_merged"]
 WARM_ROUNDS = 3
+MAX_ERROR = 2e-2  # of fp16, as a share of the output's largest number
+FAILURES = (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired)  # of one cell
 
 
 def say(text):
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
+def tail_of(log):
+    return pathlib.Path(log).read_text()[-2000:]
 
 
 def run_checked(command, log):
@@ -57,7 +67,7 @@ def run_checked(command, log):
     with open(log, "w") as file:
         code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
     if code != 0:
-        raise RuntimeError(f"exit code {code}: {' '.join(command)}\n{open(log).read()[-2000:]}")
+        raise RuntimeError(f"exit code {code}: {' '.join(command)}\n{tail_of(log)}")
     return time.time() - begin
 
 
@@ -73,13 +83,15 @@ class Process:
         line = self.process.stdout.readline()
         if not line:
             self.log.flush()
-            tail = open(self.log.name).read()[-2000:]
-            raise RuntimeError(f"{self.process.args[0]} ended: {tail}")
+            raise RuntimeError(f"{self.process.args[0]} ended: {tail_of(self.log.name)}")
         return line
 
     def send(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise RuntimeError(f"{self.process.args[0]} has ended before") from None
 
     def ask(self, line):
         self.send(line)
@@ -88,7 +100,18 @@ class Process:
     def close(self):
         self.process.stdin.close()
         self.process.wait(timeout=60)
+        self.process.stdout.close()
         self.log.close()
+
+    def end(self):
+        """Closes it; a program that does not end by itself is killed."""
+        try:
+            self.close()
+        except (OSError, subprocess.TimeoutExpired):
+            self.process.kill()
+            self.process.wait()
+            self.process.stdout.close()
+            self.log.close()
 
 
 class Bench:
@@ -100,7 +123,8 @@ class Bench:
             folder.mkdir(parents=True, exist_ok=True)
         self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
         self.profile_s = {}
-        self.failed = []
+        self.failed = {}      # cells: the reason
+        self.worker = None
         self.warm_s = {}      # of autotuned models, side by side
         self.tuned = {}       # what loading them took
         self.missing = {}     # autotuned models that there are not: the reason
@@ -112,6 +136,27 @@ class Bench:
 
     def file(self, name):
         return str(self.work / name)
+
+    def result_file(self, cell):
+        return self.out / f"{cell}_b{self.args.batch}.json"
+
+    @contextlib.contextmanager
+    def attempt(self, cells):
+        """What fails inside fails for these cells: the others are worth having."""
+        try:
+            yield
+        except FAILURES as error:
+            for cell in cells:
+                self.failed[cell] = str(error)
+                say(f"FAILED {cell}: {error}")
+                if not self.args.plan_only:
+                    self.result_file(cell).unlink(missing_ok=True)
+
+    def remaining(self):
+        return [cell for cell in dict.fromkeys(self.args.cells) if cell not in self.failed]
+
+    def models_of_remaining(self):
+        return sorted({model for cell in self.remaining() for model in self.models_of(cell)})
 
     def engine_options(self):
         return ["--device", "cuda", "--precision", "fp16", "--db", self.file("profile.db")]
@@ -150,7 +195,8 @@ class Bench:
         command = [self.args.gacer, "compare", *[f"zoo:{m}@{self.args.batch}" for m in models],
                    *self.engine_options(), "--policies", MIX_POLICIES if is_mix else SINGLE_POLICIES,
                    "--measurements", str(self.args.measurements), "--search-time",
-                   self.args.search_time, "--time", "300ms", "--json", self.file(f"{name}.json"),
+                   self.args.search_time, "--time", self.args.time,
+                   "--json", self.file(f"{name}.json"),
                    "--save-plans", self.file(f"{name}.plans"), "--output",
                    self.file(f"{name}.out"), "--quiet"]
         for model in models:
@@ -183,7 +229,7 @@ class Bench:
                     process.wait()
                     failed[model] = f"not done after {limit_s:.0f} s"
                 elif process.returncode != 0:
-                    failed[model] = open(self.file(f"warm_{kind}_{model}.log")).read()[-2000:]
+                    failed[model] = tail_of(self.file(f"warm_{kind}_{model}.log"))
                 elif kind == "autotuned":
                     self.warm_s[model] = time.time() - begin
             warming = [(m, p) for m, p in warming if p.returncode is None]
@@ -226,6 +272,11 @@ class Bench:
         except MpsUnavailable as error:
             self.mps_missing = str(error)
             say(f"no MPS: {error}")
+
+    def stop_worker(self):
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            worker.end()
 
     def stop_mps(self, reason=None):
         if self.mps is None:
@@ -270,7 +321,10 @@ class Bench:
         return json.loads(self.worker.ask(json.dumps(request)))
 
     def compare_outputs(self, cell):
-        """Largest difference from PyTorch's f32 output, as a share of its largest number."""
+        """Largest difference from PyTorch's f32 output, as a share of its largest number.
+
+        Infinite where an output holds what is no number.
+        """
         errors = {}
         for model in self.models_of(cell):
             expected = {}
@@ -283,7 +337,11 @@ class Bench:
             (path,) = folder.glob(f"{model}.*.npy")
             ours = numpy.load(path).astype(numpy.float32)
             scale = numpy.abs(expected["f32"]).max()
-            difference = lambda y: float(numpy.abs(y - expected["f32"]).max() / scale)
+
+            def difference(y):
+                share = float(numpy.abs(y - expected["f32"]).max() / scale)
+                return share if math.isfinite(share) else math.inf
+
             errors[model] = {"gacer_fp16": difference(ours),
                              "torch_fp16": difference(expected["fp16"])}
             if model in self.tuned:
@@ -292,19 +350,37 @@ class Bench:
                 errors[model]["torch_autotuned"] = difference(numpy.load(file))
         return errors
 
-    def start_replay(self, cell, report):
-        """A second process with the saved plans: the chosen one first, timed to its first round."""
+    def checked_errors(self, cell):
+        """Errors as a result file keeps them: null where PyTorch's own are infinite."""
+        errors = self.compare_outputs(cell)
+        for model, shares in errors.items():
+            ours = shares["gacer_fp16"]
+            if ours > MAX_ERROR:
+                raise RuntimeError(f"the output of {model} differs from PyTorch's by {ours:.1e} of "
+                                   f"the scale, more than {MAX_ERROR}")
+        return {model: {who: share if math.isfinite(share) else None
+                        for who, share in shares.items()} for model, shares in errors.items()}
+
+    @contextlib.contextmanager
+    def replay(self, cell, report):
+        """A second process with the saved plans: the chosen one first, timed to its first round.
+
+        It ends with the block.
+        """
         policies = [p["name"] for p in report["policies"]]
         policies.sort(key=lambda name: name != report["chosen"])
         folder = pathlib.Path(self.file(f"{cell}_b{self.args.batch}.plans"))
         begin = time.time()
-        replay = Process([self.args.gacer, "replay", *[str(folder / f"{p}.plan.json")
-                                                       for p in policies],
-                          *self.engine_options(), "--quiet"], self.file("replay.log"))
-        ready = json.loads(replay.read())
-        seconds = time.time() - begin
-        costs = json.loads(replay.read())["plans"]
-        return replay, policies, seconds, ready, costs
+        process = Process([self.args.gacer, "replay", *[str(folder / f"{p}.plan.json")
+                                                        for p in policies],
+                           *self.engine_options(), "--quiet"], self.file("replay.log"))
+        try:
+            ready = json.loads(process.read())
+            seconds = time.time() - begin
+            costs = json.loads(process.read())["plans"]
+            yield process, policies, seconds, ready, costs
+        finally:
+            process.end()
 
     def take_turns(self, contenders):
         rounds = {name: [] for name in contenders}
@@ -322,10 +398,9 @@ class Bench:
                        "rounds": len(rounds[name]), "turn_medians_ms": medians[name]}
                 for name in names}
 
-    def measure(self, cell, report):
-        models = self.models_of(cell)
+    def compete(self, models, replay, policies):
+        """Times of gacer's policies and of PyTorch's peers, peers not measured, facts of MPS."""
         is_mix = len(models) > 1
-        replay, policies, warm_s, ready, costs = self.start_replay(cell, report)
         peers = MIX_PEERS if is_mix else SINGLE_PEERS
         missing = {}
         if is_mix:
@@ -356,7 +431,14 @@ class Bench:
         times = self.take_turns(contenders)
         if tenants is not None and self.mps is None:
             missing["mps_processes"] = self.mps_missing
-        replay.close()
+        return times, missing, mps
+
+    def measure(self, cell, report):
+        models = self.models_of(cell)
+        path = self.result_file(cell)
+        path.unlink(missing_ok=True)
+        with self.replay(cell, report) as (replay, policies, warm_s, ready, costs):
+            times, missing, mps = self.compete(models, replay, policies)
         result = {
             "cell": cell, "batch": self.args.batch, "models": models, "precision": "fp16",
             "commit": report["commit"], "device": report["device"], "torch": self.torch,
@@ -367,33 +449,32 @@ class Bench:
             "torch_autotuned": {m: self.tuned[m] for m in models if m in self.tuned},
             "mps": mps, "peers_not_measured": missing,
             "profile_s": {m: self.profile_s[m] for m in models if m in self.profile_s},
-            "output_errors": self.compare_outputs(cell), "report": report}
-        path = self.out / f"{cell}_b{self.args.batch}.json"
-        path.write_text(json.dumps(result, indent=1) + "\n")
+            "output_errors": self.checked_errors(cell), "report": report}
+        path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
         say(f"{path.name}: " + ", ".join(f"{n} {t['median_ms']:.3f}" for n, t in times.items()))
         return result
 
     def run(self):
-        cells = self.args.cells
-        models = sorted({m for cell in cells for m in self.models_of(cell)})
-        for model in models:
-            self.export(model)
-            self.profile(model)
-        reports = {cell: self.plan(cell) for cell in cells}
-        if self.args.plan_only:
+        for model in self.models_of_remaining():
+            with self.attempt([c for c in self.remaining() if model in self.models_of(c)]):
+                self.export(model)
+                self.profile(model)
+        plans = {}
+        for cell in self.remaining():
+            with self.attempt([cell]):
+                plans[cell] = self.plan(cell)
+        if self.args.plan_only or not plans:
             return []
         results = []
         try:
-            self.start_peers(models)
-            for cell in cells:
-                try:
-                    results.append(self.measure(cell, reports[cell]))
-                except RuntimeError as error:  # the other cells are worth having
-                    self.failed.append(f"{cell}: {error}")
-                    say(f"FAILED {self.failed[-1]}")
+            with self.attempt(plans):
+                self.start_peers(self.models_of_remaining())
+            for cell in self.remaining():
+                with self.attempt([cell]):
+                    results.append(self.measure(cell, plans[cell]))
         finally:
             self.stop_mps()  # a daemon outlives who started it
-        self.worker.close()
+            self.stop_worker()
         return results
 
 
@@ -425,6 +506,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=24, help="of each contender in a turn")
     parser.add_argument("--measurements", type=int, default=400)
     parser.add_argument("--search-time", default="15s")
+    parser.add_argument("--time", default="1s", help="for each policy, before the guard judges")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
     parser.add_argument("--autotune-limit", type=float, default=float("inf"), metavar="SECONDS",
                         help="give up on models that take longer to tune")
@@ -434,7 +516,8 @@ def main():
                         help="mixes as one PyTorch process a tenant under NVIDIA MPS too")
     bench = Bench(parser.parse_args())
     print_table(bench.run())
-    sys.exit("\n".join(["not measured:", *bench.failed]) if bench.failed else 0)
+    failed = [f"{cell}: {reason}" for cell, reason in bench.failed.items()]
+    sys.exit("\n".join(["not measured:", *failed]) if failed else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,172 @@
+"""bench/gpu.py with a made-up gacer and a made-up PyTorch worker: what becomes of cells that fail."""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+import numpy
+import onnx
+from onnx import TensorProto, helper
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "bench"))
+import gpu  # noqa: E402
+
+# A model's name says what goes wrong with it. `replay` leaves its process id.
+GACER = f"""#!{sys.executable} -S
+import json, os, pathlib, shutil, sys
+here = pathlib.Path(__file__).parent
+command, *rest = sys.argv[1:]
+after = lambda option: rest[rest.index(option) + 1]
+if command == "zoo":
+    shutil.copy(here / "model.onnx", after("--out"))
+elif command == "profile":
+    sys.exit("unprofiled@" in rest[0])
+elif command == "compare":
+    if any("unplanned@" in word for word in rest):
+        sys.exit("no plan")
+    policies = [dict(name=name, round_ms=dict(median=1), outputs_match=True) for name in ("streams", "gacer")]
+    pathlib.Path(after("--json")).write_text(json.dumps(dict(
+        command="gacer compare", policies=policies, chosen="gacer", guard=None, commit="new", device=None)))
+    out = pathlib.Path(after("--output"))
+    out.mkdir(exist_ok=True)
+    for model in (word[4:].split("@")[0] for word in rest if word.startswith("zoo:")):
+        wrong = here / (model + ".npy")
+        shutil.copy(wrong if wrong.exists() else here / "right.npy", out / (model + ".y.npy"))
+elif command == "replay":
+    (here / "replays").open("a").write(str(os.getpid()) + "\\n")
+    print(json.dumps(dict(device_bytes=1)), flush=True)
+    print(json.dumps(dict(plans=[dict(assemble_ms=1, launch_us=1)] * 2)), flush=True)
+    for line in sys.stdin:
+        print(" ".join(["1.0"] * int(line.split()[1])), flush=True)
+"""
+
+WORKER = """
+import json, pathlib, shutil, sys
+here = pathlib.Path(sys.argv[1])
+print(json.dumps(dict(torch="2")), flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    answer = {}
+    if "load" in request:
+        answer = dict(compile_s=1, reserved_bytes=1)
+    elif "run" in request:
+        if "deadly" in request["models"]:
+            sys.exit("out of memory")
+        answer = dict(ms=[2.0] * request["rounds"])
+    elif "output" in request:
+        is_strange = request["output"] == "strange" and request["precision"] == "fp16"
+        shutil.copy(here / ("nan.npy" if is_strange else "right.npy"), request["file"])
+    print("garbage" if "garbled" in request.get("models", []) else json.dumps(answer), flush=True)
+"""
+
+
+class BenchGpu(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = pathlib.Path(directory.name)
+        self.out = self.root / "out"
+        self.out.mkdir()
+        (self.root / "gacer").write_text(GACER)
+        (self.root / "gacer").chmod(0o755)
+        (self.root / "worker.py").write_text(WORKER)
+        info = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
+        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info("x")], [info("y")])
+        onnx.save(helper.make_model(graph), self.root / "model.onnx")
+        for name, values in (("right", [1, 2, 3]), ("nan", [1, numpy.nan, 3]), ("inf", [1, numpy.inf, 3]),
+                             ("far", [1, 2, 3.1]), ("near", [1, 2, 3.01])):
+            numpy.save(self.root / f"{name}.npy", numpy.array(values, numpy.float32))
+
+    def run_cells(self, *cells, plan_only=False, start_worker=None):
+        bench = gpu.Bench(argparse.Namespace(
+            cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out), work=str(self.root / "work"),
+            batch=8, turns=2, rounds=4, measurements=1, search_time="1s", time="1s", plan_only=plan_only,
+            max_autotune=False, autotune_limit=0, mps=False))
+        bench.mixes = {"mix": ["good", "far"]}
+        bench.warm = lambda *_: {}
+        command = [sys.executable, "-S", str(self.root / "worker.py"), str(self.root)]
+        bench.start_worker = start_worker or (lambda log: gpu.Process(command, bench.file(log)))
+        for cell in cells:
+            (self.out / f"{cell}_b8.json").write_text("old")
+        with contextlib.redirect_stdout(io.StringIO()) as self.said:
+            results = bench.run()
+        self.assertIsNone(bench.worker)
+        measured = [] if plan_only else [cell for cell in cells if cell not in bench.failed]
+        self.assertEqual([result["cell"] for result in results], measured)
+        return bench
+
+    def written(self):
+        """Cells that have a result file, which must be strict JSON."""
+        def refuse(word):
+            self.fail(f"{word} is no JSON")
+
+        files = {path.stem.removesuffix("_b8"): path.read_text() for path in self.out.iterdir()}
+        for text in files.values():
+            self.assertEqual(json.loads(text, parse_constant=refuse)["commit"], "new")
+        return sorted(files)
+
+    def assert_no_replay_is_left(self):
+        for process in (self.root / "replays").read_text().split():
+            with self.assertRaises(ProcessLookupError):
+                os.kill(int(process), 0)
+
+    def test_writes_every_cell(self):
+        bench = self.run_cells("good", "near")
+        self.assertEqual(bench.failed, {})
+        self.assertEqual(self.written(), ["good", "near"])
+        self.assert_no_replay_is_left()
+
+    def test_a_cell_that_cannot_be_prepared_leaves_the_others(self):
+        bench = self.run_cells("unprofiled", "unplanned", "good")
+        self.assertEqual(list(bench.failed), ["unprofiled", "unplanned"])
+        self.assertIn("no plan", bench.failed["unplanned"])
+        self.assertEqual(self.written(), ["good"])
+
+    def test_garbled_answers_fail_their_cell_alone(self):
+        bench = self.run_cells("garbled", "good")
+        self.assertEqual(list(bench.failed), ["garbled"])
+        self.assertEqual(self.written(), ["good"])
+        self.assert_no_replay_is_left()
+
+    def test_cells_after_the_worker_s_end_are_listed(self):
+        bench = self.run_cells("good", "deadly", "near")
+        self.assertEqual(list(bench.failed), ["deadly", "near"])
+        self.assertIn("out of memory", bench.failed["deadly"])
+        self.assertIn("has ended", bench.failed["near"])
+        self.assertEqual(self.written(), ["good"])
+        self.assert_no_replay_is_left()
+
+    def test_without_a_worker_all_cells_are_listed(self):
+        def start_worker(log):
+            raise FileNotFoundError("no PyTorch")
+
+        bench = self.run_cells("good", "unplanned", "near", start_worker=start_worker)
+        self.assertEqual(sorted(bench.failed), ["good", "near", "unplanned"])
+        self.assertEqual(self.written(), [])
+
+    def test_wrong_outputs_fail(self):
+        bench = self.run_cells("nan", "inf", "far", "mix", "near")
+        self.assertEqual(list(bench.failed), ["nan", "inf", "far", "mix"])
+        for cell in bench.failed:
+            self.assertIn("differs from PyTorch's", bench.failed[cell])
+        self.assertEqual(self.written(), ["near"])
+
+    def test_outputs_of_pytorch_without_numbers_are_null(self):
+        self.assertEqual(self.run_cells("strange").failed, {})
+        self.assertEqual(self.written(), ["strange"])
+        errors = json.loads((self.out / "strange_b8.json").read_text())["output_errors"]
+        self.assertEqual(errors, {"strange": {"gacer_fp16": 0, "torch_fp16": None}})
+
+    def test_planning_alone_keeps_result_files(self):
+        self.assertEqual(list(self.run_cells("unplanned", "good", plan_only=True).failed), ["unplanned"])
+        self.assertEqual([path.read_text() for path in self.out.iterdir()], ["old", "old"])
+
+
+if __name__ == "__main__":
+    unittest.main()
