@@ -8,6 +8,7 @@
 #include "backend/cuda/capture.h"
 #include "backend/cuda/check.h"
 #include "backend/cuda/packing.h"
+#include "backend/cuda/sm_target.h"
 #include "base/dtype.h"
 
 namespace gacer::cuda {
@@ -17,8 +18,12 @@ constexpr std::uint64_t kMaxWorkspace = 32ULL << 20;
 constexpr std::uint32_t kAlignment = 16;
 
 void check_blas(cublasStatus_t status, const char* what, ErrorKind kind = ErrorKind::kDevice) {
-  if (status != CUBLAS_STATUS_SUCCESS)
-    fail(kind, "cuBLASLt: {} failed: {}", what, cublasLtGetStatusName(status));
+  if (status == CUBLAS_STATUS_SUCCESS) return;
+  const std::string text =
+      fmt::format("cuBLASLt: {} failed: {}", what, cublasLtGetStatusName(status));
+  if (status == CUBLAS_STATUS_ALLOC_FAILED)
+    fail(ErrorKind::kOutOfMemory, "{}", describe_lack_of_memory(text));
+  fail(kind, "{}", text);
 }
 
 cudaDataType_t blas_type(DType dtype) {
@@ -288,7 +293,7 @@ std::vector<std::string> Blas::variants(const BlasProduct& product, int sm_targe
     check_blas(status, "the heuristic");
   std::vector<std::string> keys;
   for (int i = 0; i < found; ++i)
-    keys.push_back(family() + (sm_target == 0 ? "all" : fmt::format("sm{}", sm_target)) + "/" +
+    keys.push_back(family() + sm_target_text(sm_target) + "/" +
                    to_hex(results[static_cast<std::size_t>(i)].algo));
   return state_->keys[name] = keys;
 }
@@ -304,9 +309,11 @@ std::unique_ptr<Kernel> Blas::prepare(const KernelCall& call, const BlasCall& pl
   const std::string target = key.substr(prefix.size(), slash - prefix.size());
   const auto algorithm = from_hex(std::string_view(key).substr(slash + 1));
   if (!algorithm) fail(ErrorKind::kUnsupported, "'{}' holds no algorithm", key);
-  const int sm_target = target == "all" ? 0 : std::atoi(target.c_str() + 2);
+  const std::optional<int> sm_target = parse_sm_target(target);
+  if (!sm_target) fail(ErrorKind::kUnsupported, "'{}' names no number of SMs", key);
+  state_->services.context().make_current();
   return std::make_unique<BlasKernel>(state_->services, state_, state_->handle, call, plan,
-                                      sm_target, *algorithm);
+                                      *sm_target, *algorithm);
 }
 
 }  // namespace gacer::cuda

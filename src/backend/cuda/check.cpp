@@ -16,12 +16,21 @@ std::string describe(CUresult result) {
                      text != nullptr ? text : std::to_string(static_cast<int>(result)));
 }
 
+std::string describe_lack_of_memory(const std::string& what) {
+  std::size_t free = 0;
+  std::size_t total = 0;
+  if (cuMemGetInfo(&free, &total) != CUDA_SUCCESS) return what;
+  return fmt::format("{}: {} of {} bytes free on the GPU", what, free, total);
+}
+
 void check(CUresult result, const char* call) {
   if (result == CUDA_SUCCESS) return;
   const std::string_view text(call);
-  const ErrorKind kind =
-      result == CUDA_ERROR_OUT_OF_MEMORY ? ErrorKind::kOutOfMemory : ErrorKind::kDevice;
-  fail(kind, "{} failed: {}", text.substr(0, text.find('(')), describe(result));
+  const std::string what =
+      fmt::format("{} failed: {}", text.substr(0, text.find('(')), describe(result));
+  if (result == CUDA_ERROR_OUT_OF_MEMORY)
+    fail(ErrorKind::kOutOfMemory, "{}", describe_lack_of_memory(what));
+  fail(ErrorKind::kDevice, "{}", what);
 }
 
 }  // namespace gacer::cuda

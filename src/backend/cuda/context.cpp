@@ -23,6 +23,13 @@ CUresult initialize() {
   return result;
 }
 
+CUdevice find_device(int ordinal) {
+  GACER_CU(initialize());
+  CUdevice device = 0;
+  GACER_CU(cuDeviceGet(&device, ordinal));
+  return device;
+}
+
 int attribute(CUdevice device, CUdevice_attribute which) {
   int value = 0;
   GACER_CU(cuDeviceGetAttribute(&value, which, device));
@@ -37,10 +44,12 @@ std::string name_of(CUdevice device) {
 
 }  // namespace
 
-Context::Context(int ordinal) {
-  GACER_CU(initialize());
-  GACER_CU(cuDeviceGet(&device_, ordinal));
-  GACER_CU(cuDevicePrimaryCtxRetain(&primary_, device_));
+PrimaryContext::PrimaryContext(CUdevice device) : device_(device) {
+  GACER_CU(cuDevicePrimaryCtxRetain(&context_, device));
+}
+PrimaryContext::~PrimaryContext() { cuDevicePrimaryCtxRelease(device_); }
+
+Context::Context(int ordinal) : device_(find_device(ordinal)), primary_(device_) {
   make_current();
   name_ = name_of(device_);
   num_sms_ = attribute(device_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
@@ -63,10 +72,9 @@ Context::Context(int ordinal) {
 
 Context::~Context() {
   for (auto& [interval, green] : greens_) cuGreenCtxDestroy(green.handle);
-  cuDevicePrimaryCtxRelease(device_);
 }
 
-void Context::make_current() const { GACER_CU(cuCtxSetCurrent(primary_)); }
+void Context::make_current() const { GACER_CU(cuCtxSetCurrent(primary())); }
 
 int Context::budget_sms(const Budget& budget) const {
   if (budget.size(num_groups()) >= num_groups()) return num_sms_;
@@ -77,7 +85,7 @@ int Context::budget_sms(const Budget& budget) const {
 }
 
 CUcontext Context::budget_context(const Budget& budget) {
-  if (budget.size(num_groups()) >= num_groups()) return primary_;
+  if (budget.size(num_groups()) >= num_groups()) return primary();
   require(budget.begin >= 0 && budget.end <= num_groups(), "budget [{}, {}) of {} groups",
           budget.begin, budget.end, num_groups());
   Green& green = greens_[{budget.begin, budget.end}];
@@ -121,9 +129,7 @@ int count_devices(std::string* reason) {
 }
 
 DeviceInfo describe_device(int ordinal) {
-  GACER_CU(initialize());
-  CUdevice device = 0;
-  GACER_CU(cuDeviceGet(&device, ordinal));
+  const CUdevice device = find_device(ordinal);
   std::size_t memory = 0;
   GACER_CU(cuDeviceTotalMem(&memory, device));
   int driver = 0;

@@ -13,6 +13,20 @@
 
 namespace gacer::cuda {
 
+/// Keeps a GPU's primary context alive.
+class PrimaryContext {
+ public:
+  explicit PrimaryContext(CUdevice device);
+  ~PrimaryContext();
+  PrimaryContext(const PrimaryContext&) = delete;
+  PrimaryContext& operator=(const PrimaryContext&) = delete;
+  CUcontext get() const { return context_; }
+
+ private:
+  CUdevice device_;
+  CUcontext context_ = nullptr;
+};
+
 /// One GPU's primary context and its green contexts.
 ///
 /// The streaming multiprocessors are split once into groups of 8 (the smallest that compute
@@ -27,7 +41,7 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   CUdevice device() const { return device_; }
-  CUcontext primary() const { return primary_; }
+  CUcontext primary() const { return primary_.get(); }
   int num_groups() const { return static_cast<int>(groups_.size()); }
   int sms_per_group() const { return sms_per_group_; }
   const std::string& name() const { return name_; }  ///< of the GPU
@@ -60,8 +74,8 @@ class Context {
     CUcontext context = nullptr;
   };
 
-  CUdevice device_ = 0;
-  CUcontext primary_ = nullptr;
+  CUdevice device_;
+  PrimaryContext primary_;
   std::string name_;
   int num_sms_ = 0;
   int sms_per_group_ = 0;

@@ -13,6 +13,7 @@
 #include "backend/cuda/kernel_list.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
+#include "backend/cuda/sm_target.h"
 #include "backend/cuda/window_args.h"
 #include "base/convert.h"
 #include "ops/windows.h"
@@ -420,15 +421,15 @@ class DnnConvImpl final : public KernelImpl {
     return keys;
   }
 
-  std::optional<bool> knows(const std::string& key) const override {
-    return key.starts_with(fmt::format("cudnn/{}/", Dnn::version()));
-  }
+  std::optional<bool> knows(const std::string& key) const override { return parse_key(key).ok(); }
   void prepare_ahead(const KernelCall& call, const std::vector<std::string>& keys) const override {
     std::vector<std::pair<DnnConv, DnnEngine>> wanted;
     for (const std::string& key : keys) {
-      const auto [form, engine] = parse_key(key);
+      const Result<std::pair<Form, DnnEngine>> variant = parse_key(key);
+      if (!variant) continue;  // prepare() will say why
+      const auto& [form, engine] = *variant;
       const Result<ConvPlan> plan = plan_conv(call, form);
-      if (!plan) continue;  // prepare() will say why
+      if (!plan) continue;
       const bool is_fused = form != Form::kPlain && plan->fused.has_value();
       wanted.emplace_back(is_fused ? *plan->fused : plan->plain, engine);
       if (!is_fused && plan->rest) PointwiseProgram::compile_ahead(services_, *plan->rest);
@@ -437,7 +438,9 @@ class DnnConvImpl final : public KernelImpl {
   }
 
   std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
-    const auto [form, engine] = parse_key(key);
+    const Result<std::pair<Form, DnnEngine>> variant = parse_key(key);
+    if (!variant) fail(ErrorKind::kUnsupported, "{}", variant.reason());
+    const auto& [form, engine] = *variant;
     Result<ConvPlan> plan = plan_conv(call, form);
     if (!plan) fail(ErrorKind::kUnsupported, "'{}': {}", key, plan.reason());
     if (form == Form::kFused && !plan->fused)
@@ -451,11 +454,10 @@ class DnnConvImpl final : public KernelImpl {
  private:
   /// "cudnn/9.19.0/all/fused/eng12,k2=3"
   static std::string make_key(Form form, const DnnEngine& engine) {
-    return fmt::format("cudnn/{}/{}/{}/{}", Dnn::version(),
-                       engine.sm_target == 0 ? "all" : fmt::format("sm{}", engine.sm_target),
+    return fmt::format("cudnn/{}/{}/{}/{}", Dnn::version(), sm_target_text(engine.sm_target),
                        kForms[static_cast<std::size_t>(form)].second, engine.text());
   }
-  static std::pair<Form, DnnEngine> parse_key(const std::string& key) {
+  static Result<std::pair<Form, DnnEngine>> parse_key(const std::string& key) {
     std::vector<std::string> parts;
     std::size_t begin = 0;
     for (std::size_t i = 0; i < 4 && begin != std::string::npos; ++i) {
@@ -467,13 +469,14 @@ class DnnConvImpl final : public KernelImpl {
       return parts.size() == 4 && parts[3] == entry.second;
     });
     if (begin == std::string::npos || parts[0] != "cudnn" || form == kForms.end())
-      fail(ErrorKind::kUnsupported, "'{}' is no cuDNN variant", key);
+      return refuse("'{}' is no cuDNN variant", key);
     if (parts[1] != Dnn::version())
-      fail(ErrorKind::kUnsupported, "'{}' was made with cuDNN {}, here is {}", key, parts[1],
-           Dnn::version());
-    int sm_target = 0;
-    if (parts[2] != "all") sm_target = std::atoi(parts[2].c_str() + 2);
-    return {form->first, parse_dnn_engine(key.substr(begin), sm_target)};
+      return refuse("'{}' was made with cuDNN {}, here is {}", key, parts[1], Dnn::version());
+    const std::optional<int> sm_target = parse_sm_target(parts[2]);
+    const std::optional<DnnEngine> engine =
+        sm_target ? parse_dnn_engine(key.substr(begin), *sm_target) : std::nullopt;
+    if (!engine) return refuse("'{}' is no cuDNN variant", key);
+    return std::pair(form->first, *engine);
   }
 
   Services services_;

@@ -11,25 +11,31 @@
 // cuDNN's backend descriptors, for dnn_plan.cpp alone.
 namespace gacer::cuda {
 
+inline bool is_lack_of_memory(cudnnStatus_t status) {
+  return status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED ||
+         status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+}
+
 /// Whether cuDNN says that it does not have what it was asked for. Engines that fail inside on a
 /// graph (some cannot be compiled for it) are among that; a lack of memory is not.
 inline bool is_refusal(cudnnStatus_t status) {
   const int category = CUDNN_STATUS_CATEGORY(static_cast<int>(status));
   return category == CUDNN_STATUS_BAD_PARAM || category == CUDNN_STATUS_NOT_SUPPORTED ||
-         (category == CUDNN_STATUS_INTERNAL_ERROR &&
-          status != CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED &&
-          status != CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED);
+         (category == CUDNN_STATUS_INTERNAL_ERROR && !is_lack_of_memory(status));
 }
 
 /// Error with cuDNN's reason unless the call succeeded: kUnsupported for refusals if those are
-/// expected, else kDevice.
+/// expected, kOutOfMemory, else kDevice.
 inline void check_dnn(cudnnStatus_t status, const char* what, bool may_refuse = false) {
   if (status == CUDNN_STATUS_SUCCESS) return;
   const ErrorKind kind =
       may_refuse && is_refusal(status) ? ErrorKind::kUnsupported : ErrorKind::kDevice;
   std::array<char, 512> detail = {};
   cudnnGetLastErrorString(detail.data(), detail.size());
-  fail(kind, "cuDNN: {} failed: {} {}", what, cudnnGetErrorString(status), detail.data());
+  const std::string text =
+      fmt::format("cuDNN: {} failed: {} {}", what, cudnnGetErrorString(status), detail.data());
+  if (is_lack_of_memory(status)) fail(ErrorKind::kOutOfMemory, "{}", describe_lack_of_memory(text));
+  fail(kind, "{}", text);
 }
 
 inline cudnnDataType_t dnn_type(DType dtype) {

@@ -227,10 +227,7 @@ std::string DnnEngine::text() const {
   return result;
 }
 
-DnnEngine parse_dnn_engine(const std::string& text, int sm_target) {
-  const auto bad = [&]() -> DnnEngine {
-    fail(ErrorKind::kUnsupported, "'{}' names no cuDNN engine", text);
-  };
+std::optional<DnnEngine> parse_dnn_engine(const std::string& text, int sm_target) {
   DnnEngine engine;
   engine.sm_target = sm_target;
   const char* at = text.data();
@@ -241,11 +238,11 @@ DnnEngine parse_dnn_engine(const std::string& text, int sm_target) {
     at = next;
     return code == std::errc{};
   };
-  if (!read("eng", engine.index)) return bad();
+  if (!read("eng", engine.index)) return std::nullopt;
   while (at != end) {
     std::int64_t type = 0;
     std::int64_t value = 0;
-    if (!read(",k", type) || !read("=", value)) return bad();
+    if (!read(",k", type) || !read("=", value)) return std::nullopt;
     engine.knobs.emplace_back(type, value);
   }
   return engine;
@@ -288,9 +285,15 @@ class Builders {
       return build(context_, handle_, own_handle(), conv, engine);
     });
   }
-  /// The plan if it was added here; nothing otherwise.
+  /// The plan if it was added here; nothing otherwise, or if a thread had no memory for it or for
+  /// its handle.
   std::shared_ptr<const DnnPlan> take(const std::string& text) {
-    return queue_.take(text).value_or(nullptr);
+    try {
+      return queue_.take(text).value_or(nullptr);
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kUnsupported) throw;
+      return nullptr;  // whoever asks builds it, and learns whether it fails there too
+    }
   }
 
  private:

@@ -50,8 +50,8 @@ struct DnnEngine {
   /// "eng12,k2=3,k5=1"
   std::string text() const;
 };
-/// Inverse of text(). Error{kUnsupported} when the text is no engine.
-DnnEngine parse_dnn_engine(const std::string& text, int sm_target);
+/// Inverse of text(); nothing when the text is no engine.
+std::optional<DnnEngine> parse_dnn_engine(const std::string& text, int sm_target);
 
 /// A built execution plan. Shared between kernels; const.
 class DnnPlan {

@@ -126,6 +126,15 @@ bool is_float_only(const std::string& op) {
   return names.count(op) != 0;
 }
 
+/// Operators whose code calls functions of 32 bits.
+bool computes_in_f32(const std::string& op) {
+  static const std::set<std::string, std::less<>> names = {
+      "Pow",       "Exp",       "Log",   "Sqrt",        "Erf",     "Sin",  "Cos",
+      "Floor",     "Ceil",      "Round", "Relu",        "Sigmoid", "Tanh", "Silu",
+      "HardSwish", "LeakyRelu", "Elu",   "HardSigmoid", "Gelu",    "Clip", "Softplus"};
+  return names.count(op) != 0;
+}
+
 std::optional<float> scalar_of(const KernelCall& call, std::size_t i) {
   const Tensor* tensor = call.constant(static_cast<int>(i));
   if (tensor == nullptr || tensor->num_elements() != 1) return std::nullopt;
@@ -185,6 +194,8 @@ Result<Pieces> plan_expression(const KernelCall& call, int arity, std::string ex
   }
   if (!has_float && is_float_only(call.node.op))
     return refuse("{} of {}", call.node.op, to_string(out.dtype));
+  if (has_double && (computes_in_f32(call.node.op) || !call.node.post.empty()))
+    return refuse("{} of f64", call.node.op);
   piece.spec.compute = has_double ? "double" : has_float ? "float" : "long long";
   std::vector<int> extra;
   if (const auto posts = append_post_ops(call, 0, piece.spec, extra); !posts)
@@ -396,9 +407,8 @@ Result<Pieces> plan(const KernelCall& call) {
     std::string text = "x0";
     const int count = call.node.num_op_inputs;
     for (int i = 1; i < count; ++i)
-      text = op == "Sum"
-                 ? fmt::format("{} + x{}", text, i)
-                 : fmt::format("(({0}) {2} x{1} ? ({0}) : x{1})", text, i, op == "Max" ? ">" : "<");
+      text = op == "Sum" ? fmt::format("{} + x{}", text, i)
+                         : fmt::format("{}({}, x{})", op == "Max" ? "larger" : "smaller", text, i);
     if (count > 4) return refuse("{} of {} operands", op, count);
     return plan_expression(call, count, text);
   }

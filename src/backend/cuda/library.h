@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <string>
 
 namespace gacer::cuda {
@@ -37,16 +38,19 @@ class Entry<Result(Args...)> {
  public:
   Entry(Library& (*library)(), const char* name) : library_(library), name_(name) {}
   Result operator()(Args... args) const {
-    // A race looks the same symbol up twice, nothing more.
-    if (function_ == nullptr)
-      function_ = reinterpret_cast<Result (*)(Args...)>(library_().symbol(name_));
-    return function_(args...);
+    // Threads that meet here look the same symbol up, nothing more.
+    auto function = function_.load(std::memory_order_relaxed);
+    if (function == nullptr) {
+      function = reinterpret_cast<Result (*)(Args...)>(library_().symbol(name_));
+      function_.store(function, std::memory_order_relaxed);
+    }
+    return function(args...);
   }
 
  private:
   Library& (*library_)();
   const char* name_;
-  mutable Result (*function_)(Args...) = nullptr;
+  mutable std::atomic<Result (*)(Args...)> function_ = nullptr;
 };
 
 // The vendor's headers rename functions by macros (cuMemAlloc is cuMemAlloc_v2): expand first.

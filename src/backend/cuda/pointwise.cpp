@@ -21,6 +21,8 @@ template <typename T, int V> struct __align__(sizeof(T) * V) Pack { T at[V]; };
 // NaN stays NaN.
 __device__ float max_or_nan(float x, float low) { return x < low ? low : x; }
 __device__ float min_or_nan(float x, float high) { return x > high ? high : x; }
+template <typename C> __device__ C larger(C a, C b) { return a > b || a != a ? a : b; }
+template <typename C> __device__ C smaller(C a, C b) { return a < b || a != a ? a : b; }
 template <typename C, typename T> __device__ C load(T x) { return (C)x; }
 template <> __device__ float load<float, half16>(half16 x) {
   float y; asm("cvt.f32.f16 %0, %1;" : "=f"(y) : "h"(x.bits)); return y; }
@@ -148,6 +150,17 @@ bool has_negative_strides(const PointwiseSpec& spec) {
   });
 }
 
+/// Whether every element that an operand's strides reach has a number of 32 bits.
+bool has_short_offsets(const PointwiseSpec& spec) {
+  const auto is_short = [&](const PointwiseSpec::Operand& operand) {
+    std::int64_t furthest = 0;
+    for (std::size_t axis = 0; axis < operand.strides.size(); ++axis)
+      furthest += (spec.dims[axis] - 1) * std::abs(operand.strides[axis]);
+    return furthest < (std::int64_t{1} << 31);
+  };
+  return is_short(spec.out) && std::all_of(spec.in.begin(), spec.in.end(), is_short);
+}
+
 std::string offset_code(const std::vector<std::int64_t>& strides) {
   std::string code;
   for (std::size_t axis = 0; axis < strides.size(); ++axis)
@@ -172,7 +185,8 @@ std::string load_code(const PointwiseSpec& spec, std::size_t i, int vector) {
 std::string make_source(const PointwiseSpec& spec, int vector, std::int64_t threads) {
   const std::int64_t total = threads * vector;
   // Counts that fit are divided faster; strides against the order of memory need a sign.
-  const char* index = total < (std::int64_t{1} << 31) ? "unsigned" : "unsigned long long";
+  const bool is_short = total < (std::int64_t{1} << 31) && has_short_offsets(spec);
+  const char* index = is_short ? "unsigned" : "unsigned long long";
   if (has_negative_strides(spec)) index = "long long";
   std::string source = kPrelude;
   source += fmt::format("typedef {} Index;\ntypedef {} C;\n", index, spec.compute);

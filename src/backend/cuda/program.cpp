@@ -26,10 +26,18 @@ GraphOwner make_graph() {
 
 /// What the driver says of a kernel that asks for more than its SM set has.
 bool does_not_fit(CUresult result) {
-  return result == CUDA_ERROR_INVALID_VALUE || result == CUDA_ERROR_INVALID_CLUSTER_SIZE ||
+  return result == CUDA_ERROR_INVALID_CLUSTER_SIZE ||
          result == CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES ||
          result == CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE ||
          result == CUDA_ERROR_INVALID_RESOURCE_CONFIGURATION;
+}
+
+/// Error{kUnsupported} where the kernel does not fit its SM set.
+void check_fit(CUresult result, const char* call) {
+  if (does_not_fit(result))
+    fail(ErrorKind::kUnsupported, "a kernel does not fit its SM set: {}: {}", call,
+         describe(result));
+  check(result, call);
 }
 
 CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CUcontext primary) {
@@ -47,11 +55,11 @@ CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CU
   }
   CUgraphNode node = nullptr;
   const CUresult result = cuGraphAddKernelNode(&node, graph, nullptr, 0, &params);
-  if (does_not_fit(result))
+  if (result == CUDA_ERROR_INVALID_VALUE || does_not_fit(result))
     fail(ErrorKind::kUnsupported, "a kernel cannot be placed on its SM set: {}", describe(result));
   check(result, "cuGraphAddKernelNode");
   for (const auto& [id, value] : launch.attributes)
-    GACER_CU(cuGraphKernelNodeSetAttribute(node, id, &value));
+    check_fit(cuGraphKernelNodeSetAttribute(node, id, &value), "cuGraphKernelNodeSetAttribute");
   return node;
 }
 
@@ -154,23 +162,22 @@ ExecOwner CudaProgram::instantiate(CUgraph graph) const {
   CUgraphExec made = nullptr;
   const CUresult result = cuGraphInstantiateWithParams(&made, graph, &params);
   ExecOwner exec(made);
-  if (result == CUDA_ERROR_INVALID_CLUSTER_SIZE)
-    fail(ErrorKind::kUnsupported, "a kernel's cluster does not fit its SM set: {}",
-         describe(result));
-  check(result, "cuGraphInstantiateWithParams");
+  check_fit(result, "cuGraphInstantiateWithParams");
   GACER_CU(cuGraphUpload(exec.get(), stream_.get()));
   return exec;
 }
 
-void CudaProgram::launch(CUstream stream) const { GACER_CU(cuGraphLaunch(exec_.get(), stream)); }
+void CudaProgram::launch(CUstream stream) {
+  const auto before = std::chrono::steady_clock::now();
+  GACER_CU(cuGraphLaunch(exec_.get(), stream));
+  last_launch_us_ =
+      std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - before).count();
+}
 
 double CudaProgram::run() {
   context_.make_current();
   begin_.record(stream_);
-  const auto before = std::chrono::steady_clock::now();
   launch(stream_.get());
-  last_launch_us_ =
-      std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - before).count();
   end_.record(stream_);
   stream_.synchronize();
   return end_.since(begin_);

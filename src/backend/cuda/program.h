@@ -38,7 +38,7 @@ class CudaProgram final : public Program {
   double last_launch_us() const override { return last_launch_us_; }
 
   /// Enqueues one round; host cost is one graph launch.
-  void launch(CUstream stream) const;
+  void launch(CUstream stream);
 
  private:
   /// Reads the graph back and compares it with the steps, node by node: number of kernels, context,

@@ -15,18 +15,15 @@ CudaBuffer::CudaBuffer(const Context& context, std::size_t bytes)
     : context_(context), bytes_(bytes) {
   context.make_current();
   const CUresult result = cuMemAlloc(&address_, std::max<std::size_t>(bytes, 1));
-  if (result == CUDA_ERROR_OUT_OF_MEMORY) {
-    std::size_t free = 0;
-    std::size_t total = 0;
-    cuMemGetInfo(&free, &total);
-    fail(ErrorKind::kOutOfMemory, "{} bytes asked for, {} of {} bytes free on the GPU", bytes, free,
-         total);
-  }
+  if (result == CUDA_ERROR_OUT_OF_MEMORY)
+    fail(ErrorKind::kOutOfMemory, "{}",
+         describe_lack_of_memory(fmt::format("{} bytes asked for", bytes)));
   check(result, "cuMemAlloc");
   context_.count_bytes(static_cast<std::ptrdiff_t>(bytes_));
 }
 
 CudaBuffer::~CudaBuffer() {
+  cuCtxSetCurrent(context_.primary());  // the thread may be another than the one that allocated
   cuMemFree(address_);
   context_.count_bytes(-static_cast<std::ptrdiff_t>(bytes_));
 }

@@ -15,7 +15,11 @@ Result<WindowArgs> window_args(const Windows& windows, const OperandDesc& x, con
   if (x.shape.num_elements() > kMax * 64 || y.shape.num_elements() > kMax * 64)
     return refuse("images of more than 2^37 elements");
   const auto last = static_cast<std::size_t>(rank - 1);
-  const auto as_int = [](std::int64_t value) { return static_cast<int>(value); };
+  std::int64_t largest = 0;
+  const auto as_int = [&](std::int64_t value) {
+    largest = std::max(largest, value);
+    return static_cast<int>(value);
+  };
   const std::vector<std::int64_t> xs = own_strides(x);
   const std::vector<std::int64_t> ys = own_strides(y);
   WindowArgs args;
@@ -40,6 +44,11 @@ Result<WindowArgs> window_args(const Windows& windows, const OperandDesc& x, con
     args.x_h = xs[2];
     args.y_h = ys[2];
   }
+  // Positions of windows are sums and products of these.
+  const std::int64_t reach =
+      std::max(static_cast<std::int64_t>(args.kernel_w - 1) * args.dilation_w,
+               static_cast<std::int64_t>(args.kernel_h - 1) * args.dilation_h);
+  if (std::max(largest, reach) > kMax / 4) return refuse("axes of more than 2^29 positions");
   args.x_n = xs[0];
   args.x_c = xs[1];
   args.x_w = xs.back();

@@ -1,6 +1,7 @@
 #include "backend/cuda/worker_pool.h"
 
 #include <algorithm>
+#include <system_error>
 #include <utility>
 
 namespace gacer::cuda {
@@ -8,8 +9,12 @@ namespace gacer::cuda {
 WorkerPool::WorkerPool() {
   constexpr unsigned kMost = 12;
   const unsigned cores = std::max(2U, std::thread::hardware_concurrency());
-  for (unsigned i = 0; i < std::min(kMost, cores - 1); ++i)
-    threads_.emplace_back([this] { work(); });
+  try {
+    for (unsigned i = 0; i < std::min(kMost, cores - 1); ++i)
+      threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error&) {
+    // Fewer do, or none: who asks for what no thread has begun builds it.
+  }
 }
 
 WorkerPool::~WorkerPool() {

@@ -1,9 +1,13 @@
 #include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "engine/core.h"
 #include "tests/backend/cuda/node_run.h"
 #include "tests/support/expect_error.h"
 
@@ -72,6 +76,39 @@ TEST_F(CudaDevice, RefusesMoreMemoryThanThereIs) {
   testing::expect_error(ErrorKind::kOutOfMemory, std::to_string(free * 2),
                         [&] { device_->allocate(free * 2); });
   EXPECT_NO_THROW(device_->allocate(1 << 20));
+}
+
+TEST_F(CudaDevice, RefusesATenantWhoseWeightsWillNotFit) {
+  EngineOptions options;
+  options.device = "cuda";
+  options.precision = "fp16";
+  options.use_profile = false;
+  EngineCore core(options);
+  core.add_tenant(TenantSpec::parse("zoo:resnet18@1"));
+  // Room for its activations, not for 270 MB of weights.
+  constexpr std::size_t kLeft = 128 << 20;
+  const auto others = device_->allocate(device_->free_bytes() - kLeft);
+  testing::expect_error(ErrorKind::kOutOfMemory, "tenant 'vgg16' needs",
+                        [&] { core.add_tenant(TenantSpec::parse("zoo:vgg16@1")); });
+  ASSERT_EQ(core.tenants().size(), 1U);
+  EXPECT_GT(core.compile(core.baseline())->run(), 0) << "the others run on";
+}
+
+TEST_F(CudaDevice, NoNumbersWinInMaxAndMin) {
+  for (const char* op : {"Max", "Min"})
+    for (std::size_t input = 0; input < 3; ++input) {
+      NodeCase node = make_case(op, {Shape{64}, Shape{64}, Shape{64}}, {});
+      node.inputs[input].mutable_data<float>()[5] = std::numeric_limits<float>::quiet_NaN();
+      const auto results = testing::run_variants(*device_, node, Precision::kF32, 1);
+      ASSERT_FALSE(results.empty());
+      for (const testing::VariantResult& result : results) {
+        ASSERT_EQ(result.refusal, "");
+        std::vector<float> values(64);
+        std::memcpy(values.data(), result.bytes.data(), result.bytes.size());
+        EXPECT_EQ(std::count_if(values.begin(), values.end(), [](float x) { return x != x; }), 1);
+        EXPECT_TRUE(std::isnan(values[5])) << op << ", operand " << input;
+      }
+    }
 }
 
 TEST_F(CudaDevice, SmallBudgetIsManyTimesSlower) {
