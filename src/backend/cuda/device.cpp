@@ -17,6 +17,12 @@ namespace {
 
 CUdeviceptr address(const void* pointer) { return reinterpret_cast<CUdeviceptr>(pointer); }
 
+/// Error{kDevice} when one of them is missing.
+void add_libraries(DeviceInfo& info) {
+  info.libraries["cudnn"] = Dnn::version();
+  info.libraries["cublaslt"] = std::to_string(cublasLtGetVersion());
+}
+
 class CudaDevice final : public Device {
  public:
   explicit CudaDevice(int ordinal)
@@ -27,8 +33,7 @@ class CudaDevice final : public Device {
         info_(describe_device(ordinal)) {
     info_.num_groups = std::max(1, context_.num_groups());
     info_.units_per_group = context_.sms_per_group();
-    info_.libraries["cudnn"] = Dnn::version();
-    info_.libraries["cublaslt"] = std::to_string(cublasLtGetVersion());
+    add_libraries(info_);
     owned_ = make_kernels(services_);
     for (const auto& kernel : owned_) kernels_.push_back(kernel.get());
   }
@@ -152,7 +157,14 @@ double CudaDevice::run_free(std::span<Program* const> programs, std::span<const 
 std::vector<DeviceInfo> find_devices() {
   std::vector<DeviceInfo> devices;
   const int count = count_devices();
-  for (int i = 0; i < count; ++i) devices.push_back(describe_device(i));
+  for (int i = 0; i < count; ++i) {
+    devices.push_back(describe_device(i));
+    try {
+      add_libraries(devices.back());
+    } catch (const Error&) {
+      // It is found all the same; whoever opens it is told what is missing.
+    }
+  }
   return devices;
 }
 
