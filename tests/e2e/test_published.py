@@ -1,5 +1,6 @@
-"""Published figures are those of the result files beside them."""
+"""Published figures are those of the result files beside them, and the published recording can be planned for."""
 
+import json
 import pathlib
 import shutil
 import subprocess
@@ -14,3 +15,15 @@ def test_tables_and_summary_are_those_of_the_results(tmp_path):
     subprocess.run([sys.executable, ROOT / "bench/summarize_gpu.py", results, "--update", page], check=True)
     assert page.read_text() == (ROOT / "docs/gpu.md").read_text()
     assert (results / "summary.json").read_text() == (ROOT / "bench/results/h100/summary.json").read_text()
+
+
+def test_the_recorded_gpu_can_be_planned_for(gacer):
+    recording = ROOT / "bench/results/h100/cnn_b8.rec.json"
+    mixes = json.loads((ROOT / "bench/mixes.json").read_text())["mixes"]
+    for mix in "ABC":
+        models = [f"zoo:{model}@8" for model in mixes[mix]]
+        gacer("compare", *models, "--precision", "fp16", "--device", f"sim:{recording}", "--search-time", "1s",
+              "--time", "10ms", "--json", "report.json")  # fmt: skip
+        policies = json.loads((gacer.folder / "report.json").read_text())["policies"]
+        times = {policy["name"]: policy["round_ms"]["median"] for policy in policies}
+        assert times["gacer"] < times["streams"] < times["sequential"], mix

@@ -52,13 +52,18 @@ bool is_on_the_way(const std::set<std::string>& forms, const Form& asked, bool s
   bool has_layout = asked.layout.empty() || asked.layout == to_string(Layout::kRowMajor);
   for (const std::string& text : forms) {
     const Form recorded(text);
-    if (recorded.op != asked.op || (same_shape && recorded.shape != asked.shape)) continue;
-    is_known = true;
+    const bool has_shape = recorded.shape == asked.shape;
+    const bool is_same = recorded.op == asked.op && (has_shape || !same_shape);
+    // A convolution that went into a SqueezeExcite left its result's shape and post-operations.
+    const bool is_part = !same_shape && has_shape;
+    if (!is_same && !is_part) continue;
+    is_known = is_known || is_same;
     // A form on the way to a recorded one has the beginning of its post-operations.
     has_post =
         has_post ||
         (recorded.post.starts_with(asked.post) &&
          (recorded.post.size() == asked.post.size() || recorded.post[asked.post.size()] == '+'));
+    if (!is_same) continue;
     has_conversion = has_conversion || recorded.conversion == asked.conversion;
     has_layout = has_layout || recorded.layout == asked.layout;
   }

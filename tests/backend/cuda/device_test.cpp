@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "engine/core.h"
 #include "tests/backend/cuda/node_run.h"
 #include "tests/support/expect_error.h"
 
@@ -76,22 +75,6 @@ TEST_F(CudaDevice, RefusesMoreMemoryThanThereIs) {
   testing::expect_error(ErrorKind::kOutOfMemory, std::to_string(free * 2),
                         [&] { device_->allocate(free * 2); });
   EXPECT_NO_THROW(device_->allocate(1 << 20));
-}
-
-TEST_F(CudaDevice, RefusesATenantWhoseWeightsWillNotFit) {
-  EngineOptions options;
-  options.device = "cuda";
-  options.precision = "fp16";
-  options.use_profile = false;
-  EngineCore core(options);
-  core.add_tenant(TenantSpec::parse("zoo:resnet18@1"));
-  // Room for its activations, not for 270 MB of weights.
-  constexpr std::size_t kLeft = 128 << 20;
-  const auto others = device_->allocate(device_->free_bytes() - kLeft);
-  testing::expect_error(ErrorKind::kOutOfMemory, "tenant 'vgg16' needs",
-                        [&] { core.add_tenant(TenantSpec::parse("zoo:vgg16@1")); });
-  ASSERT_EQ(core.tenants().size(), 1U);
-  EXPECT_GT(core.compile(core.baseline())->run(), 0) << "the others run on";
 }
 
 TEST_F(CudaDevice, NoNumbersWinInMaxAndMin) {

@@ -221,6 +221,34 @@ TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
   EXPECT_FALSE(supports({}, Layout::kRowMajor, "Unheard"));
 }
 
+TEST(SimKernels, SayYesToFormsThatWentIntoAnotherOperator) {
+  Graph graph;
+  Node node;
+  node.op = "Conv";
+  node.inputs = {graph.add_input("x", DType::kF16, Shape{2, 2, 1, 1})};
+  Value y;
+  y.dtype = DType::kF16;
+  y.shape = Shape{2, 8, 1, 1};
+  node.outputs = {graph.add_value(y)};
+  PostOp gate;
+  gate.activation = Activation::kHardSigmoid;
+  node.post = {gate};
+  const NodeId id = graph.add_node(node);
+  const auto supports = [&](std::set<std::string> forms) {
+    Recording recording;
+    recording.device = test::synthetic_device("cuda", 2);
+    recording.widths = {1, 2};
+    recording.forms = std::move(forms);
+    return SimDevice(recording).kernels()[0]->supports(make_call(graph, id, Precision::kF16)).ok();
+  };
+  EXPECT_TRUE(supports({"Conv@channels_last[2, 8, 4, 4]+relu",
+                        "SqueezeExcite@channels_last[2, 8, 1, 1]+hard_sigmoid"}));
+  EXPECT_FALSE(supports({"Conv@channels_last[2, 8, 4, 4]+relu",
+                         "SqueezeExcite@channels_last[2, 16, 1, 1]+hard_sigmoid"}));
+  EXPECT_FALSE(supports({"Conv@channels_last[2, 8, 1, 1]+relu",
+                         "SqueezeExcite@channels_last[2, 8, 1, 1]+hard_sigmoid"}));
+}
+
 TEST(SimKernels, TakeConcatsThatTheRecordedDeviceWroteInPlace) {
   Graph graph;
   Node node;
