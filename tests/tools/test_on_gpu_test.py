@@ -62,8 +62,10 @@ class TestOnGpu(unittest.TestCase):
             "commit": "abc123", "device": "H100", "driver": "580", "cudnn": "9.1", "program": "test_backend_cuda",
             "passed": 3, "failed": 0, "skipped": 1, "memcheck_errors": 0})
 
-    def test_failed_tests_are_recorded(self):
-        self.assertEqual(self.run_with("passed failed", "passed")[:2], (False, [2, 1, 0]))
+    def test_failed_tests_are_recorded_and_named(self):
+        succeeded, counts, complaint = self.run_with("passed failed", "passed")
+        self.assertEqual((succeeded, counts), (False, [2, 1, 0]))
+        self.assertIn("failed: Suite.01", complaint)
         self.assertEqual(json.loads(self.out.read_text())["failed"], 1)
 
     def test_a_part_of_the_tests_is_no_record(self):

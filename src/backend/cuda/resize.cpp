@@ -74,6 +74,9 @@ Result<ResizePlanHere> plan(const KernelCall& call) {
   if (!operands) return Refusal{operands.reason()};
   const std::vector<ResizeAxis> axes = plan_resize(call.node, x.shape, y.shape, *operands);
   if (!axes[0].is_identity || !axes[1].is_identity) return refuse("batch or channels are resized");
+  for (const OperandDesc* image : {&x, &y})
+    for (int axis = 1; axis < rank; ++axis)
+      if (image->shape[axis] >> 31 != 0) return refuse("axes of more than 2^31 positions");
 
   ResizePlanHere plan;
   plan.suffix = *suffix;
