@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -155,15 +156,29 @@ class Verifier {
     const ValueId root = graph_.root_of(id);
     if (is_defined(root)) return true;
     if (graph_.value(root).producer != kNone) return false;
-    bool has_parts = false;
+    // The parts that nodes make lie side by side: what they share with the value adds up to it.
+    std::int64_t made = 0;
+    std::optional<int> axis;
     for (ValueId part = 0; part < graph_.num_values(); ++part) {
       const Value& other = graph_.value(part);
       if (!other.slice_of || other.slice_of->root != root || other.producer == kNone) continue;
       if (!overlap(value, other)) continue;
-      has_parts = true;
-      if (!is_defined(part)) return false;
+      if (!is_defined(part) || axis.value_or(other.slice_of->axis) != other.slice_of->axis)
+        return false;
+      axis = other.slice_of->axis;
+      made += shared_extent(value, other);
     }
-    return has_parts;
+    return axis && made >= value.shape[*axis];
+  }
+
+  /// How much of a value's extent along a part's axis is the part's.
+  static std::int64_t shared_extent(const Value& value, const Value& part) {
+    const int axis = part.slice_of->axis;
+    const bool is_same_axis = value.slice_of && value.slice_of->axis == axis;
+    const std::int64_t begin = is_same_axis ? value.slice_of->offset : 0;
+    const std::int64_t end = begin + value.shape[axis];
+    return std::min(end, part.slice_of->offset + part.shape[axis]) -
+           std::max(begin, part.slice_of->offset);
   }
 
   /// Whether a part shares elements with another part of its root, or with the root itself.

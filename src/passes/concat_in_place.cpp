@@ -31,20 +31,23 @@ class ConcatPlacer {
     const Node& node = graph_.node(id);
     const int axis = axis_of(node);
     std::vector<ValueId> result;
+    const auto is_there = [&](ValueId value) {
+      return std::find(result.begin(), result.end(), value) != result.end();
+    };
     for (const ValueId input : node.inputs) {
       const NodeId producer = graph_.value(input).producer;
       if (producer != kNone && is_plain_concat(producer) &&
           axis_of(graph_.node(producer)) == axis) {
         const auto inner = leaves(producer);
-        if (!inner) return std::nullopt;
+        // A value has one place.
+        if (!inner || std::any_of(inner->begin(), inner->end(), is_there)) return std::nullopt;
         result.insert(result.end(), inner->begin(), inner->end());
         continue;
       }
       const Value& value = graph_.value(input);
       const Value& whole = graph_.value(node.outputs[0]);
       if (producer == kNone || value.slice_of || graph_.is_output(input) ||
-          value.layout != whole.layout || value.dtype != whole.dtype ||
-          std::find(result.begin(), result.end(), input) != result.end())
+          value.layout != whole.layout || value.dtype != whole.dtype || is_there(input))
         return std::nullopt;
       result.push_back(input);
     }
@@ -85,7 +88,8 @@ class ConcatPlacer {
       if (!is_plain_concat(other) || axis_of(graph_.node(other)) != axis) continue;
       const ValueId result = graph_.node(other).outputs[0];
       const auto inner = leaves(other);
-      if (!inner || inner->empty() || graph_.is_output(result)) continue;
+      if (!inner || inner->empty() || graph_.is_output(result) || graph_.value(result).slice_of)
+        continue;
       const auto run = std::search(parts->begin(), parts->end(), inner->begin(), inner->end());
       if (run == parts->end()) continue;
       placed.emplace_back(result, begins[static_cast<std::size_t>(run - parts->begin())]);

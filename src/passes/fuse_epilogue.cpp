@@ -45,6 +45,7 @@ std::optional<PostOp> as_activation(const Rewriter& rewriter, const Node& node) 
       if (!limit) return std::nullopt;
       limits[i] = *limit;
     }
+    limits[0] = std::min(limits[0], limits[1]);  // the upper one wins where they cross
     if (limits[0] == 0 && limits[1] == std::numeric_limits<float>::max())
       return with(Activation::kRelu);
     return with(Activation::kClip, limits[0], limits[1]);

@@ -1,6 +1,7 @@
 // MatMul and Gemm with a constant matrix become Linear (x · W + bias), the form that kernels pack
 // weights for. The bias is what a following Add puts on the last axis.
 
+#include "base/dtype.h"
 #include "passes/rewrite.h"
 
 namespace gacer {
@@ -39,7 +40,9 @@ bool convert_gemm(Graph& graph, NodeId id) {
 
 bool convert_matmul(Graph& graph, NodeId id) {
   Node& node = graph.node(id);
-  if (!is_matrix_constant(graph, node.inputs[1]) || graph.value(node.inputs[0]).shape.rank() < 2)
+  const Value& first = graph.value(node.inputs[0]);
+  if (!is_matrix_constant(graph, node.inputs[1]) || first.shape.rank() < 2 ||
+      !is_float(first.dtype))
     return false;
   node.op = "Linear";
   node.attributes.set("transB", std::int64_t{0});

@@ -44,20 +44,30 @@ Touch make_touch(const Plan& plan, const StepGraph& graph, int step, const Probl
 }
 
 bool is_conflict(const Touch& a, const Touch& b) {
-  if (a.lane == b.lane || !(a.is_write || b.is_write)) return false;
+  if (!(a.is_write || b.is_write)) return false;
   // Chunks of one value own different bytes of it, however they lie.
   const bool is_apart = a.value == b.value && a.is_batched && b.is_batched &&
                         (a.chunk.end <= b.chunk.begin || b.chunk.end <= a.chunk.begin);
   return !is_apart;
 }
 
+/// Where a step is in the tenant's own sequence.
+auto place_of(const Plan& plan, StepRef ref) {
+  const Step& step = plan.step(ref);
+  return std::tuple(step.iteration, step.node, step.chunk.begin, ref.lane, ref.index);
+}
+
 /// True when the steps come in this order in the tenant's own sequence.
 bool comes_first(const Plan& plan, StepRef a, StepRef b) {
-  const auto key = [&](StepRef ref) {
-    const Step& step = plan.step(ref);
-    return std::tuple(step.iteration, step.node, step.chunk.begin, ref.lane, ref.index);
-  };
-  return key(a) < key(b);
+  return place_of(plan, a) < place_of(plan, b);
+}
+
+/// Whether the steps of a lane are in the order of the tenant's own sequence.
+bool is_in_sequence(const Plan& plan, int lane) {
+  const auto count = static_cast<int>(plan.lanes[at(lane)].steps.size());
+  for (int i = 1; i < count; ++i)
+    if (comes_first(plan, {lane, i}, {lane, i - 1})) return false;
+  return true;
 }
 
 }  // namespace
@@ -65,12 +75,19 @@ bool comes_first(const Plan& plan, StepRef a, StepRef b) {
 void for_each_conflict(const Problem& problem, const Plan& plan, const StepGraph& graph,
                        const std::function<void(const Conflict&)>& body) {
   std::vector<int> lanes_of(problem.tenants.size(), 0);
-  for (const Lane& lane : plan.lanes) ++lanes_of[at(lane.tenant)];
+  std::vector<bool> has_disorder(problem.tenants.size(), false);
+  std::vector<bool> in_sequence;
+  for (std::size_t l = 0; l < plan.lanes.size(); ++l) {
+    const std::size_t tenant = at(plan.lanes[l].tenant);
+    ++lanes_of[tenant];
+    in_sequence.push_back(is_in_sequence(plan, static_cast<int>(l)));
+    if (!in_sequence.back()) has_disorder[tenant] = true;
+  }
 
   std::vector<Touch> touches;
   std::vector<Touch> active;
   for (std::size_t tenant = 0; tenant < problem.tenants.size(); ++tenant) {
-    if (lanes_of[tenant] < 2) continue;
+    if (lanes_of[tenant] < 2 && !has_disorder[tenant]) continue;
     touches.clear();
     for (std::size_t i = 0; i < graph.steps.size(); ++i) {
       const Step& step = plan.step(graph.steps[i]);
@@ -88,7 +105,13 @@ void for_each_conflict(const Problem& problem, const Plan& plan, const StepGraph
       if (touch.end <= touch.begin) continue;
       std::erase_if(active, [&](const Touch& other) { return other.end <= touch.begin; });
       for (const Touch& other : active) {
-        if (is_conflict(other, touch)) body({other.step, touch.step, touch.begin});
+        if (other.step == touch.step) continue;
+        if (other.lane == touch.lane && in_sequence[at(touch.lane)]) continue;
+        if (!is_conflict(other, touch)) continue;
+        const bool in_order =
+            comes_first(plan, graph.steps[at(other.step)], graph.steps[at(touch.step)]);
+        const int first = in_order ? other.step : touch.step;
+        body({first, in_order ? touch.step : other.step, touch.begin});
       }
       active.push_back(touch);
     }
@@ -103,12 +126,12 @@ void order_memory(const Problem& problem, Plan& plan) {
   {
     const Reach reach(graph);
     for_each_conflict(problem, plan, graph, [&](const Conflict& conflict) {
-      if (reach.is_ordered(conflict.first, conflict.second)) return;
+      const auto [before, after, offset] = conflict;
+      if (reach.is_before(before, after)) return;
+      if (reach.is_before(after, before))
+        fail(ErrorKind::kPlan, "{} is to come after {}, but overwrites what that reads or writes",
+             describe(plan, graph.steps[at(before)]), describe(plan, graph.steps[at(after)]));
       if (needed.empty()) needed.assign(graph.steps.size() * num_lanes, -1);
-      const bool in_order =
-          comes_first(plan, graph.steps[at(conflict.first)], graph.steps[at(conflict.second)]);
-      const int before = in_order ? conflict.first : conflict.second;
-      const int after = in_order ? conflict.second : conflict.first;
       int& latest = needed[at(after) * num_lanes + at(graph.steps[at(before)].lane)];
       latest = std::max(latest, graph.steps[at(before)].index);
     });

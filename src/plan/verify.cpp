@@ -114,11 +114,12 @@ void verify_coverage(const Problem& problem, const Plan& plan, const StepGraph& 
 void verify_memory(const Problem& problem, const Plan& plan, const StepGraph& graph) {
   const Reach reach(graph);
   for_each_conflict(problem, plan, graph, [&](const Conflict& conflict) {
-    if (reach.is_ordered(conflict.first, conflict.second)) return;
-    fail(ErrorKind::kPlan,
-         "{} and {} touch the same bytes (offset {}), one of them writes, and nothing orders them",
+    if (reach.is_before(conflict.first, conflict.second)) return;
+    const bool is_reversed = reach.is_before(conflict.second, conflict.first);
+    fail(ErrorKind::kPlan, "{} and {} touch the same bytes (offset {}), one of them writes, and {}",
          describe(plan, graph.steps[at(conflict.first)]),
-         describe(plan, graph.steps[at(conflict.second)]), conflict.offset);
+         describe(plan, graph.steps[at(conflict.second)]), conflict.offset,
+         is_reversed ? "they are the other way round" : "nothing orders them");
   });
 }
 

@@ -31,12 +31,13 @@ void reduce_edges(StepGraph& graph);
 /// Checks everything that makes a plan legal; throws Error{kPlan} naming lane, step and node:
 /// device and tenants match the problem (fingerprints, node names and signatures); every iteration
 /// of every node is covered exactly once by its chunks; only splittable nodes are cut; budgets lie
-/// on the device; references resolve; no cycle; and the memory rule: two steps whose accesses
-/// overlap, one of them writing, are ordered.
+/// on the device; references resolve; no cycle; and the memory rule: two steps of a tenant whose
+/// accesses overlap, one of them writing, come in the order of its nodes.
 void verify_plan(const Problem& problem, const Plan& plan);
 
 /// Adds the sync points inside tenants that the memory rule needs (policies call it last). Edges
-/// point from the step whose node comes first. Error{kInternal} when that closes a cycle.
+/// point from the step whose node comes first. Error{kPlan} where the plan has two steps the other
+/// way round, {kInternal} when an edge closes a cycle.
 void order_memory(const Problem& problem, Plan& plan);
 
 }  // namespace gacer

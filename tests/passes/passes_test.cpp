@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 
 #include <gtest/gtest.h>
 
+#include "base/dtype.h"
 #include "base/error.h"
 #include "graph_builder.h"
 #include "passes/pass.h"
@@ -200,6 +203,33 @@ TEST(RecognizeActivations, LeavesWhatOnlyLooksLikeOne) {
   EXPECT_EQ(ops_of(optimized(b, without({"fuse_epilogue"}))), before);
 }
 
+TEST(RecognizeActivations, LeavesWhatKeepsALogarithmFinite) {
+  const auto check = [](const std::function<ValueId(GraphBuilder&, ValueId)>& bound) {
+    GraphBuilder b;
+    const ValueId gate = b.op("Sigmoid", {b.input(Shape{2, 8})});
+    b.output(b.op("Log", {bound(b, gate)}));
+    const Ops before = ops_of(b.graph);
+    EXPECT_EQ(ops_of(optimized(b)), before);
+  };
+  check([](GraphBuilder& b, ValueId x) { return b.op("Add", {x, b.scalar(1e-6F)}); });
+  check([](GraphBuilder& b, ValueId x) {
+    return b.op("Clip", {x, b.scalar(1e-7F), b.scalar(1 - 1e-7F)});
+  });
+}
+
+TEST(RecognizeActivations, LeavesAFunctionWithAStepOrABoundFarOut) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{2, 8});
+  const ValueId whole = b.op("Cast", {x}, attributes({{"to", std::int64_t{6}}}));
+  const ValueId steps = b.op("Cast", {whole}, attributes({{"to", std::int64_t{1}}}));
+  b.output(b.op("Mul", {x, b.op("Sigmoid", {steps})}));
+  const ValueId far = b.op("Mul", {x, b.op("Sigmoid", {x})});
+  b.output(b.op("Clip", {far, b.scalar(-100), b.scalar(100)}));
+  const Ops ops = ops_of(optimized(b));
+  EXPECT_EQ(std::count(ops.begin(), ops.end(), "Clip"), 1);
+  EXPECT_EQ(std::count(ops.begin(), ops.end(), "Cast"), 2);
+}
+
 TEST(RecognizeActivations, LeavesAConeWhoseInsideIsReadElsewhere) {
   GraphBuilder b;
   const ValueId x = b.input(Shape{4, 33});
@@ -236,6 +266,68 @@ TEST(MakeLinear, TakesMatMulAndGemmWithTheirBias) {
            attributes({{"transB", std::int64_t{1}}}));
   b.output(x);
   EXPECT_EQ(ops_of(optimized(b)), (Ops{"Linear", "Linear"}));
+}
+
+TEST(MakeLinear, LeavesIntegers) {
+  GraphBuilder b;
+  const ValueId x = b.graph.add_input("x", DType::kI32, Shape{4, 2});
+  const ValueId w = b.graph.add_constant(
+      "w", Tensor::from<std::int32_t>(Shape{2, 2}, std::vector<std::int32_t>{1, 2, 3, 4}));
+  b.output(b.op("MatMul", {x, w}));
+  run_passes(b.graph, {});
+  EXPECT_EQ(ops_of(b.graph), Ops{"MatMul"});
+}
+
+TEST(FuseEpilogue, WhereTheBoundsOfAClipCrossTheUpperOneWins) {
+  GraphBuilder b;
+  const ValueId x = conv(b, b.input(Shape{1, 4, 6, 6}), 4, 3, true);
+  b.output(b.op("Clip", {x, b.scalar(1), b.scalar(-1)}));
+  EXPECT_EQ(ops_of(optimized(b)), Ops{"Conv"});
+}
+
+TEST(HalfPrecision, ConstantsStayFiniteAndOtherThanZero) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{2, 8});
+  const ValueId bounded = b.op("Max", {x, b.scalar(1e-12F)});
+  const ValueId masked = b.op("Mul", {bounded, b.scalar(std::numeric_limits<float>::lowest())});
+  b.output(b.op("Add", {masked, b.scalar(-INFINITY)}));
+  for (const Precision precision : {Precision::kF16, Precision::kBF16}) {
+    Graph graph = b.graph;
+    PassOptions options;
+    options.precision = precision;
+    run_passes(graph, options);
+    std::vector<double> numbers;
+    for (const Value& value : graph.values())
+      if (value.constant && value.dtype != DType::kF32)
+        dispatch_dtype(value.dtype, [&](auto tag) {
+          numbers.push_back(static_cast<float>(value.constant->data<decltype(tag)>()[0]));
+        });
+    ASSERT_EQ(numbers.size(), 3U);
+    std::sort(numbers.begin(), numbers.end());
+    EXPECT_EQ(numbers[0], -INFINITY);
+    EXPECT_TRUE(std::isfinite(numbers[1]));
+    EXPECT_LE(numbers[1], -65504);
+    EXPECT_GT(numbers[2], 0);
+    EXPECT_LT(numbers[2], 1e-7);
+  }
+}
+
+TEST(HalfPrecision, StatisticsOfBatchNormsAreNotRounded) {
+  GraphBuilder b;
+  const ValueId x = b.input(Shape{2, 4, 3, 3});
+  const ValueId relu = b.op("Relu", {x});
+  const Shape c{4};
+  b.output(b.op("BatchNormalization",
+                {relu, b.weights(c), b.weights(c), b.weights(c), b.weights(c, 1, 1e6F)}));
+  PassOptions options;
+  options.precision = Precision::kF16;
+  run_passes(b.graph, options);
+  const auto norm = std::find_if(b.graph.nodes().begin(), b.graph.nodes().end(),
+                                 [](const Node& node) { return node.op == "BatchNormalization"; });
+  ASSERT_NE(norm, b.graph.nodes().end());
+  EXPECT_EQ(b.graph.value(norm->inputs[0]).dtype, DType::kF16);
+  for (std::size_t i = 1; i < 5; ++i)
+    EXPECT_EQ(b.graph.value(norm->inputs[i]).dtype, DType::kF32) << i;
 }
 
 TEST(LayoutPass, PutsReordersOnlyWhereTheLayoutChanges) {
@@ -387,6 +479,54 @@ TEST(ConcatInPlace, PartsBeginWhereKernelsCanReadThem) {
     const Ops ops = ops_of(optimized(b, options));
     EXPECT_EQ(std::count(ops.begin(), ops.end(), "Concat"), num_copies) << channels;
   }
+}
+
+ValueId concat(GraphBuilder& b, std::vector<ValueId> parts, std::int64_t axis = 1) {
+  return b.op("Concat", std::move(parts), attributes({{"axis", axis}}));
+}
+
+TEST(ConcatInPlace, AValueHasOnePlace) {
+  const std::vector<std::function<ValueId(GraphBuilder&, ValueId, ValueId)>> forms = {
+      [](GraphBuilder& b, ValueId x, ValueId y) {
+        return concat(b, {x, concat(b, {x, y})});
+      },
+      [](GraphBuilder& b, ValueId x, ValueId y) {
+        return concat(b, {concat(b, {x, y}), x});
+      },
+      [](GraphBuilder& b, ValueId x, ValueId y) {
+        const ValueId inner = concat(b, {x, y});
+        return concat(b, {inner, inner});
+      },
+      [](GraphBuilder& b, ValueId x, ValueId y) {
+        return concat(b, {concat(b, {x, y}), concat(b, {y, x})});
+      }};
+  for (const auto& form : forms) {
+    GraphBuilder b;
+    const ValueId image = b.input(Shape{2, 3, 6, 6});
+    const ValueId x = b.op("Relu", {conv(b, image, 8, 3, true)});
+    const ValueId y = b.op("Relu", {conv(b, image, 8, 3, true)});
+    b.output(conv(b, form(b, x, y), 4, 1, false));
+    PassOptions options;
+    options.concats_in_place = true;
+    const Graph graph = optimized(b, options);
+    EXPECT_GE(graph.num_nodes(), 4) << print_graph(graph);
+  }
+}
+
+TEST(ConcatInPlace, APartOfOneRootDoesNotMoveToAnother) {
+  GraphBuilder b;
+  const ValueId image = b.input(Shape{2, 3, 8, 8});
+  const auto make = [&] { return b.op("Relu", {conv(b, image, 8, 3, true)}); };
+  const ValueId first = make(), second = make(), third = make();
+  const ValueId wide = concat(b, {first, second});
+  const ValueId wider = concat(b, {first, second, third});
+  const ValueId below = b.op("Relu", {conv(b, image, 16, 3, true)});
+  const ValueId tall = concat(b, {wide, below}, 2);
+  b.output(b.op("Relu", {tall}));
+  b.output(b.op("Relu", {wider}));
+  PassOptions options;
+  options.concats_in_place = true;
+  optimized(b, options);
 }
 
 PassOptions where_supported(std::function<bool(const Graph&, NodeId)> is_supported) {
