@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include <onnx/onnx.pb.h>
@@ -17,6 +18,7 @@ namespace {
 
 // A folded result may be this much larger than its inputs: above, memory is not worth the time.
 constexpr std::size_t kMaxFoldGrowth = std::size_t{64} << 20;
+constexpr std::size_t kMaxFolded = std::size_t{4} << 30;  // bytes of all results
 // Functions that call each other twice grow without bound in few bytes of file.
 constexpr int kMaxNodes = 1 << 20;
 
@@ -63,9 +65,11 @@ class GraphBuilder {
   // ---- names ---------------------------------------------------------------------------------
 
   std::string unique_name(const std::string& name) {
-    std::string candidate = name;
-    for (int i = 2; !names_.insert(candidate).second; ++i)
-      candidate = fmt::format("{}#{}", name, i);
+    if (names_.insert(name).second) return name;
+    std::string candidate;
+    int& next = next_number_.try_emplace(name, 2).first->second;
+    do candidate = fmt::format("{}#{}", name, next++);
+    while (!names_.insert(candidate).second);
     return candidate;
   }
 
@@ -118,7 +122,7 @@ class GraphBuilder {
     const std::vector<const onnx::NodeProto*> order = order_nodes(nodes, outputs);
     require_supported(order, scope.opsets, index_);
     for (const onnx::NodeProto* node : order) {
-      if (graph_.num_nodes() >= kMaxNodes)
+      if (++num_visited_ > kMaxNodes)
         fail(ErrorKind::kUnsupported, "more than {} nodes", kMaxNodes);
       add_node(*node, scope);
     }
@@ -210,9 +214,17 @@ class GraphBuilder {
              name);
       node.attributes.set(name, read_attribute(model_, *attribute));
     }
+    const bool has_outputs = std::any_of(proto.output().begin(), proto.output().end(),
+                                         [](const std::string& name) { return !name.empty(); });
     for (const std::string& name : proto.output()) {
-      if (name.empty()) {
+      if (name.empty() && (!has_outputs || !node.outputs.empty())) {
         node.outputs.push_back(kNone);
+        continue;
+      }
+      if (name.empty()) {  // the first result is made even if only another is wanted
+        Value unread;
+        unread.name = unique_name(node.name + ":unread");
+        node.outputs.push_back(graph_.add_value(std::move(unread)));
         continue;
       }
       Value value;
@@ -238,6 +250,9 @@ class GraphBuilder {
     const OpDef& def = op_of(node);
     if (def.import == nullptr) return;
     try {
+      // What is rewritten here looks at its first input; inference checks the others.
+      if (node.inputs.empty() || node.inputs[0] == kNone)
+        fail(ErrorKind::kModel, "required input 0 is missing");
       ImportContext context{graph_, node, static_cast<int>(opset)};
       def.import(context);
     } catch (Error& error) {
@@ -254,11 +269,15 @@ class GraphBuilder {
   bool can_fold(const Node& node, bool from_shape) const {
     if (op_of(node).evaluate == nullptr || node.inputs.empty()) return false;
     std::size_t bytes = kMaxFoldGrowth;
+    std::set<ValueId> counted;
     for (ValueId input : node.inputs) {
       if (input == kNone) continue;
       if (!from_shape && !graph_.is_constant(input)) return false;
-      if (graph_.is_constant(input)) bytes += graph_.value(input).constant->size_bytes();
+      if (graph_.is_constant(input) && counted.insert(input).second)
+        bytes += graph_.value(input).constant->size_bytes();
     }
+    // All of them together: results are inputs again.
+    bytes = std::min(bytes, kMaxFolded - std::min(folded_bytes_, kMaxFolded));
     for (ValueId output : node.outputs) {
       if (output == kNone) continue;
       const std::size_t size = checked_bytes(graph_.value(output).dtype, graph_.value(output).shape,
@@ -283,6 +302,7 @@ class GraphBuilder {
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i] == kNone) continue;
       Value& output = graph_.value(node.outputs[i]);
+      folded_bytes_ += results[i].size_bytes();
       output.producer = kNone;
       output.constant = std::move(results[i]);
       if (is_derived) {
@@ -441,6 +461,9 @@ class GraphBuilder {
   Graph graph_;
   std::unordered_set<std::string> names_;
   std::unordered_set<ValueId> derived_values_;
+  std::unordered_map<std::string, int> next_number_;  ///< by name: what to try next
+  int num_visited_ = 0;
+  std::size_t folded_bytes_ = 0;
   std::unordered_map<std::string, Shape> shape_derived_;
   std::unordered_map<std::string, Tensor> folded_;
   std::byte no_data_{};

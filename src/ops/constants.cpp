@@ -167,6 +167,7 @@ void evaluate_eye_like(const EvalContext& context) {
   fill_elements(out, nullptr, context.team);
   dispatch_dtype(out.dtype, [&](auto tag) {
     using T = decltype(tag);
+    if (k <= -out.shape[0] || k >= out.shape[1]) return;  // no diagonal of the matrix
     auto elements = out.flat<T>();
     for (std::int64_t row = std::max<std::int64_t>(0, -k);
          row < out.shape[0] && row + k < out.shape[1]; ++row)

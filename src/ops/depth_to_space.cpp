@@ -22,7 +22,8 @@ std::vector<OutputType> infer_to_space(const InferContext& context) {
   const Shape& x = context.shape(0);
   const std::int64_t b = block_size(context.node());
   is_crd(context.node());
-  if (x[1] % (b * b) != 0) fail(ErrorKind::kModel, "{} channels for blocks of {} x {}", x[1], b, b);
+  if (b > x[1] || x[1] % (b * b) != 0)
+    fail(ErrorKind::kModel, "{} channels for blocks of {} x {}", x[1], b, b);
   return {{context.dtype(0), Shape{x[0], x[1] / (b * b), x[2] * b, x[3] * b}}};
 }
 

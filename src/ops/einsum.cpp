@@ -17,6 +17,8 @@ struct Equation {
   std::vector<std::vector<std::int64_t>> strides;
   /// Per operand, which of its axes each axis of `out` is (-1: none).
   std::vector<std::vector<int>> out_axes;
+  /// Per operand, whether an axis of `out` is a diagonal of two of its axes.
+  std::vector<std::vector<bool>> is_diagonal;
 };
 
 struct Terms {
@@ -114,18 +116,22 @@ Equation parse_equation(const Node& node, const std::vector<Shape>& shapes) {
       order.push_back(name);
       summed.push_back(size);
     }
-  Equation equation{Shape(std::move(out)), Shape(std::move(summed)), {}, {}};
+  Equation equation{Shape(std::move(out)), Shape(std::move(summed)), {}, {}, {}};
   for (std::size_t i = 0; i < shapes.size(); ++i) {
     const auto own = shapes[i].row_major_strides();
     std::vector<std::int64_t> strides(order.size(), 0);
     std::vector<int> out_axes(out_rank, -1);
+    std::vector<bool> is_diagonal(out_rank, false);
     for (std::size_t axis = 0; axis < names[i].size(); ++axis) {
       const auto at = static_cast<std::size_t>(
           std::find(order.begin(), order.end(), names[i][axis]) - order.begin());
       // A name that occurs twice walks the diagonal.
       if (shapes[i][static_cast<int>(axis)] != 1) strides[at] += own[axis];
-      if (at < out_rank) out_axes[at] = static_cast<int>(axis);
+      if (at >= out_rank) continue;
+      is_diagonal[at] = out_axes[at] >= 0;
+      out_axes[at] = static_cast<int>(axis);
     }
+    equation.is_diagonal.push_back(std::move(is_diagonal));
     equation.strides.push_back(std::move(strides));
     equation.out_axes.push_back(std::move(out_axes));
   }
@@ -210,6 +216,8 @@ SplitResult split(const SplitContext& context) {
     const auto& own = equation.out_axes[i];
     const auto found = std::find(own.begin(), own.end(), context.inputs[i]->axis);
     if (found == own.end()) return refuse("operand {} is summed over the batch", i);
+    if (equation.is_diagonal[i][static_cast<std::size_t>(found - own.begin())])
+      return refuse("operand {} is read along a diagonal of the batch", i);
     const BatchAxis axis{static_cast<int>(found - own.begin()), context.inputs[i]->factor};
     if (out && *out != axis) return refuse("the operands carry the batch on different axes");
     out = axis;

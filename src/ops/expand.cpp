@@ -40,8 +40,8 @@ std::vector<OutputType> infer_tile(const InferContext& context) {
     fail(ErrorKind::kModel, "Tile: {} repeats for {}", repeats.size(), shape.to_string());
   for (int axis = 0; axis < shape.rank(); ++axis) {
     const std::int64_t count = repeats[static_cast<std::size_t>(axis)];
-    if (count < 0) fail(ErrorKind::kModel, "Tile: {} repeats of axis {}", count, axis);
-    shape[axis] *= count;
+    if (count < 0 || __builtin_mul_overflow(shape[axis], count, &shape[axis]))
+      fail(ErrorKind::kModel, "Tile: {} repeats of axis {}", count, axis);
   }
   return {{context.dtype(0), std::move(shape)}};
 }

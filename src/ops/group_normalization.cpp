@@ -70,6 +70,8 @@ void import_group(ImportContext& context) {
   context.node.attributes.erase("stash_type");
   if (context.opset >= 21) return;
   Graph& graph = context.graph;
+  if (context.node.inputs.size() < 3 || context.node.inputs[1] == kNone)
+    fail(ErrorKind::kModel, "scale and bias are missing");
   const Shape x = graph.value(context.node.inputs[0]).shape;
   const std::int64_t groups = context.node.attributes.get_int("num_groups", 0);
   if (x.rank() < 2 || groups < 1 || x[1] % groups != 0)

@@ -71,7 +71,8 @@ Cost cost_of(const Graph& graph, NodeId id) {
     cost = def.cost(graph, node);
   else
     cost.bytes = operand_bytes(graph, node);
-  cost.flop += static_cast<double>(node.post.size()) * output_elements(graph, node);
+  if (!node.post.empty())
+    cost.flop += static_cast<double>(node.post.size()) * output_elements(graph, node);
   return cost;
 }
 

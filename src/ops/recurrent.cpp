@@ -29,18 +29,20 @@ bool is_reverse(const Node& node, int direction) {
   return direction == 1 || node.attributes.get_string("direction", "forward") == "reverse";
 }
 
-float parameter(const Node& node, const char* name, std::size_t index, float fallback) {
-  const std::vector<float> values = node.attributes.get_floats(name);
-  return index < values.size() ? values[index] : fallback;
-}
+/// Numbers that activations take one after the other, those that have such a parameter.
+class Parameters {
+ public:
+  Parameters(const Node& node, const char* name) : values_(node.attributes.get_floats(name)) {}
+  float take(float fallback) { return next_ < values_.size() ? values_[next_++] : fallback; }
 
-GateActivation make_activation(const std::string& name, const Node& node, std::size_t index) {
-  const auto alpha = [&](float fallback) {
-    return parameter(node, "activation_alpha", index, fallback);
-  };
-  const auto beta = [&](float fallback) {
-    return parameter(node, "activation_beta", index, fallback);
-  };
+ private:
+  std::vector<float> values_;
+  std::size_t next_ = 0;
+};
+
+GateActivation make_activation(const std::string& name, Parameters& alphas, Parameters& betas) {
+  const auto alpha = [&](float fallback) { return alphas.take(fallback); };
+  const auto beta = [&](float fallback) { return betas.take(fallback); };
   const auto pointwise = [](Activation activation, float a, float b) -> GateActivation {
     return [activation, a, b](float x) { return apply(activation, x, a, b); };
   };
@@ -122,7 +124,9 @@ std::vector<GateActivation> gate_activations(const Node& node, int direction, in
   if (names.size() != expected)
     fail(ErrorKind::kModel, "{} activations, expected {}", names.size(), expected);
   std::vector<GateActivation> all;
-  for (std::size_t i = 0; i < names.size(); ++i) all.push_back(make_activation(names[i], node, i));
+  Parameters alphas(node, "activation_alpha");
+  Parameters betas(node, "activation_beta");
+  for (const std::string& name : names) all.push_back(make_activation(name, alphas, betas));
   const auto first = all.begin() + direction * per_direction;
   return {first, first + per_direction};
 }

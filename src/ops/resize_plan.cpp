@@ -223,16 +223,27 @@ Shape resize_shape(const Node& node, const Shape& in, const ResizeOperands& oper
   const std::size_t given = std::max(operands.scales.size(), operands.sizes.size());
   if (given != axes.size())
     fail(ErrorKind::kModel, "{} scales or sizes for {} axes", given, axes.size());
+  // Beyond what any tensor holds: the plan of an axis lists its elements.
+  constexpr double kMostElements = 1LL << 40;
+  const auto check = [&](int axis, double size) {
+    if (!(size >= 0 && size <= kMostElements) || (in[axis] == 0 && size > 0))
+      fail(ErrorKind::kModel, "axis {} of {} resized to {}", axis, in.to_string(), size);
+  };
   Shape out = in;
   if (!operands.scales.empty()) {
     for (std::size_t i = 0; i < axes.size(); ++i) {
       if (!(operands.scales[i] > 0)) fail(ErrorKind::kModel, "a scale is {}", operands.scales[i]);
-      out[axes[i]] = static_cast<std::int64_t>(
-          std::floor(static_cast<double>(in[axes[i]]) * static_cast<double>(operands.scales[i])));
+      const double size =
+          std::floor(static_cast<double>(in[axes[i]]) * static_cast<double>(operands.scales[i]));
+      check(axes[i], size);
+      out[axes[i]] = static_cast<std::int64_t>(size);
     }
     return out;
   }
-  for (std::size_t i = 0; i < axes.size(); ++i) out[axes[i]] = operands.sizes[i];
+  for (std::size_t i = 0; i < axes.size(); ++i) {
+    check(axes[i], static_cast<double>(operands.sizes[i]));
+    out[axes[i]] = operands.sizes[i];
+  }
   if (node.attributes.get_string("keep_aspect_ratio_policy", "stretch") != "stretch") {
     const std::vector<double> scales = scales_of(node, in, out, operands);
     for (const int axis : axes)

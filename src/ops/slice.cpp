@@ -14,7 +14,7 @@ struct Range {
   std::int64_t count = 0;
 };
 
-/// Numpy's meaning of start:end:step on an axis of `size`.
+/// start:end:step on an axis of `size`.
 Range clamp_range(int axis, std::int64_t start, std::int64_t end, std::int64_t step,
                   std::int64_t size) {
   if (step == 0) fail(ErrorKind::kModel, "Slice: step 0 on axis {}", axis);
@@ -27,7 +27,8 @@ Range clamp_range(int axis, std::int64_t start, std::int64_t end, std::int64_t s
     // Steps may be as large as the type allows.
     range.count = end > range.start ? (end - range.start - 1) / step + 1 : 0;
   } else {
-    range.start = std::clamp<std::int64_t>(start, -1, size - 1);
+    // A start before the first element is the first, unlike numpy's.
+    range.start = std::clamp<std::int64_t>(start, std::min<std::int64_t>(0, size - 1), size - 1);
     end = std::clamp<std::int64_t>(end, -1, size - 1);
     const std::int64_t down = step == std::numeric_limits<std::int64_t>::min()
                                   ? std::numeric_limits<std::int64_t>::max()

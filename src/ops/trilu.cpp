@@ -18,7 +18,10 @@ void evaluate(const EvalContext& context) {
   const std::int64_t rows = x.shape[rank - 2];
   const std::int64_t columns = x.shape[rank - 1];
   const bool upper = context.node.attributes.get_int("upper", 1) != 0;
-  const std::int64_t k = context.has_input(1) ? ints_of(context.inputs[1]).at(0) : 0;
+  const std::vector<std::int64_t> given =
+      context.has_input(1) ? ints_of(context.inputs[1]) : std::vector<std::int64_t>{0};
+  if (given.size() != 1) fail(ErrorKind::kModel, "Trilu: k has {} elements", given.size());
+  const std::int64_t k = std::clamp(given[0], -rows, columns);
   const auto size = static_cast<std::int64_t>(size_of(x.dtype));
   std::byte* out = context.outputs[0].data;
   for (std::int64_t row = 0; row < product(x.shape, 0, rank - 1); ++row) {

@@ -1,6 +1,7 @@
 #include "ops/windows.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <numeric>
 
@@ -26,6 +27,9 @@ Ints per_axis(const Node& node, const char* name, int rank, std::int64_t fallbac
     if (value < least) fail(ErrorKind::kModel, "attribute '{}' holds {}", name, value);
   return values;
 }
+
+/// Products of two such numbers are numbers.
+constexpr std::int64_t kMostOfWindow = (std::int64_t{1} << 31) - 1;
 
 enum class AutoPad { kNotSet, kSameUpper, kSameLower, kValid };
 
@@ -58,6 +62,10 @@ Windows read_windows(const Node& node, const Shape& input, Ints kernel) {
     fail(ErrorKind::kModel, "attribute 'pads' has {} values for {} spatial axes", pads.size(),
          rank);
   if (auto_pad_of(node) != AutoPad::kNotSet) std::fill(pads.begin(), pads.end(), 0);
+  for (const Ints* numbers : {&windows.kernel, &windows.strides, &windows.dilations, &pads})
+    for (const std::int64_t number : *numbers)
+      if (std::abs(number) > kMostOfWindow)
+        fail(ErrorKind::kModel, "a window's size, step or pad is {}", number);
   windows.pads_begin.assign(pads.begin(), pads.begin() + rank);
   windows.pads_end.assign(pads.begin() + rank, pads.end());
   return windows;

@@ -356,6 +356,67 @@ TEST(ReadOnnx, FunctionThatCallsItselfIsRefused) {
   EXPECT_EQ(error_of(maker).kind(), ErrorKind::kUnsupported);
 }
 
+TEST(ReadOnnx, FunctionsThatAddNoNodesAreCounted) {
+  // Each calls the one before twice: a thousand million constants in a few hundred bytes.
+  ModelMaker maker;
+  maker.input("x", {1}).output("y");
+  auto& import = *maker.proto.add_opset_import();
+  import.set_domain("my");
+  import.set_version(1);
+  for (int level = 0; level < 30; ++level) {
+    onnx::FunctionProto& function = *maker.proto.add_functions();
+    function.set_domain("my");
+    function.set_name("f" + std::to_string(level));
+    function.add_output("a");
+    function.add_opset_import()->set_version(17);
+    auto& own = *function.add_opset_import();
+    own.set_domain("my");
+    own.set_version(1);
+    for (const char* output : {"a", "b"}) {
+      onnx::NodeProto& node = *function.add_node();
+      node.add_output(output);
+      if (level > 0) {
+        node.set_op_type("f" + std::to_string(level - 1));
+        node.set_domain("my");
+      } else {
+        node.set_op_type("Constant");
+        onnx::AttributeProto& value = *node.add_attribute();
+        value.set_name("value_float");
+        value.set_type(onnx::AttributeProto::FLOAT);
+        value.set_f(1);
+      }
+    }
+    // What nobody reads is not expanded.
+    function.add_output("b");
+  }
+  onnx::NodeProto& call = maker.node("f29", {}, {"c", "d"});
+  call.set_domain("my");
+  maker.node("Add", {"c", "d"}, {"e"});
+  maker.node("Add", {"x", "e"}, {"y"});
+  EXPECT_THAT(error_of(maker).message(), HasSubstr("more than 1048576 nodes"));
+}
+
+TEST(ReadOnnx, TheFirstOutputMayBeUnwanted) {
+  ModelMaker maker;
+  maker.input("x", {"batch", 4}).output("y");
+  onnx::AttributeProto& axis = *maker.node("Split", {"x"}, {"", "y"}).add_attribute();
+  axis.set_name("axis");
+  axis.set_type(onnx::AttributeProto::INT);
+  axis.set_i(1);
+  const Graph graph = read(maker);
+  EXPECT_THAT(run(graph, {Tensor::from<float>({1, 4}, {1, 2, 3, 4})}), ElementsAre(3, 4));
+  EXPECT_GE(cost_of(graph, 0).bytes, 16);
+}
+
+TEST(ReadOnnx, OperatorsWithoutInputsAreRefused) {
+  for (const char* op : {"Softmax", "GroupNormalization", "GatherND", "Clip", "Pad"}) {
+    ModelMaker maker(18);
+    maker.input("x", {2}).output("y");
+    maker.node(op, {}, {"y"});
+    EXPECT_EQ(error_of(maker).kind(), ErrorKind::kModel) << op;
+  }
+}
+
 // ---- outputs -----------------------------------------------------------------------------------
 
 TEST(ReadOnnx, EveryOutputIsWrittenByANode) {

@@ -281,10 +281,11 @@ TEST(Slice, AgreesWithPlainIndexing) {
       ends.push_back(end);
       axes.push_back(engine() % 2 == 0 ? axis : axis - 2);
       steps.push_back(step);
-      // As Python defines it: indices from start by step while inside [0, size) and before end.
+      // Indices from start by step while inside [0, size) and before end. As in Python, but for a
+      // start before the first element.
       if (start < 0) start += size;
       if (end < 0) end += size;
-      start = step > 0 ? std::max<std::int64_t>(start, 0) : std::min(start, size - 1);
+      start = std::max<std::int64_t>(step > 0 ? start : std::min(start, size - 1), 0);
       for (std::int64_t i = start; i >= 0 && i < size && (step > 0 ? i < end : i > end); i += step)
         kept[static_cast<std::size_t>(axis)].push_back(i);
     }
@@ -314,6 +315,8 @@ TEST(Slice, TakesHugeBoundsAndOldAttributes) {
   EXPECT_EQ(run(-1, kMin, -2), (Floats{4, 2, 0, 9, 7, 5}));
   EXPECT_EQ(run(1, kMax, kMax), (Floats{1, 6}));
   EXPECT_EQ(run(kMax, kMin, kMin), (Floats{4, 9}));
+  // Unlike numpy's, a start before the first element is the first.
+  EXPECT_EQ(run(-6, kMin, -1), (Floats{0, 5}));
   const Tensor old =
       run_op("Slice", {variable(x)},
              attrs({{"starts", Ints{1}}, {"ends", Ints{3}}, {"axes", Ints{1}}}), 1, 9)[0];
@@ -510,6 +513,24 @@ TEST(Pad, TakesAxesNegativePadsAndOldAttributes) {
   expect_refused("Pad", {batched(x), constant(ints({1, 0, 0, 0}))}, {}, 2, "padded");
 }
 
+TEST(DataMovement, NumbersThatOverflowAreRefused) {
+  const Tensor x = iota(Shape{1, 4, 2, 2});
+  constexpr auto kMax = std::numeric_limits<std::int64_t>::max();
+  const auto refuse = [&](const char* op, std::vector<Operand> more, Attributes attributes) {
+    more.insert(more.begin(), variable(x));
+    testing::expect_error(ErrorKind::kModel, "", [&] { run_op(op, more, attributes); });
+  };
+  refuse("Pad", {constant(ints({kMax, 0, 0, 0, kMax, 0, 0, 0}))}, {});
+  refuse("DepthToSpace", {}, attrs({{"blocksize", std::int64_t{1} << 32}}));
+  refuse("Tile", {constant(ints({1, kMax / 3, 1, 1}))}, {});
+  refuse("Resize", {absent(), absent(), constant(ints({1, 4, kMax, 2}))}, {});
+  refuse("Resize", {absent(), absent(), constant(ints({1, 4, -1, 2}))}, {});
+  refuse("MaxPool", {}, attrs({{"kernel_shape", Ints{2, 2}}, {"dilations", Ints{kMax / 2, 1}}}));
+  refuse("MaxPool", {}, attrs({{"kernel_shape", Ints{1, 1}}, {"pads", Ints{kMax, 0, 0, 0}}}));
+  const auto least = attrs({{"k", std::numeric_limits<std::int64_t>::min()}});
+  EXPECT_EQ(values_of(run_op("EyeLike", {variable(iota(Shape{2, 2}))}, least)[0]), Floats(4, 0));
+}
+
 TEST(Trilu, KeepsOneTriangle) {
   const Tensor x = floats(Shape{3, 3}, {1, 2, 3, 4, 5, 6, 7, 8, 9});
   EXPECT_EQ(values_of(run_op("Trilu", {variable(x)})[0]), (Floats{1, 2, 3, 0, 5, 6, 0, 0, 9}));
@@ -517,6 +538,9 @@ TEST(Trilu, KeepsOneTriangle) {
                              attrs({{"upper", std::int64_t{0}}}))[0]),
             (Floats{0, 0, 0, 4, 0, 0, 7, 8, 0}));
   EXPECT_EQ(values_of(run_op("Trilu", {variable(x), constant(ints({9}))})[0]), Floats(9, 0));
+  const auto lower = attrs({{"upper", std::int64_t{0}}});
+  const auto most = constant(ints({std::numeric_limits<std::int64_t>::max()}));
+  EXPECT_EQ(values_of(run_op("Trilu", {variable(x), most}, lower)[0]), values_of(x));
   expect_split_is_whole("Trilu", {batched(iota(Shape{3, 4, 5}))}, {}, 3, {0, 1});
 }
 

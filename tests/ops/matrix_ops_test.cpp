@@ -322,6 +322,18 @@ TEST(Recurrent, RefusesUnknownActivations) {
   });
 }
 
+TEST(Recurrent, ActivationsTakeTheirParametersOneAfterTheOther) {
+  // Sigmoid takes none: the one number is the LeakyRelu's.
+  const Tensor x = floats(Shape{1, 1, 1}, {1});
+  const Tensor w = floats(Shape{1, 3, 1}, {0, 0, -1});
+  const Tensor r = floats(Shape{1, 3, 1}, {0, 0, 0});
+  const auto y = OneOp("GRU", {variable(x), constant(w), constant(r)},
+                       attrs({{"activations", std::vector<std::string>{"Sigmoid", "LeakyRelu"}},
+                              {"activation_alpha", std::vector<float>{0.5F}}}))
+                     .run();
+  EXPECT_FLOAT_EQ(values_of(y[0])[0], -0.25F);
+}
+
 TEST(Recurrent, IsNotSplitAlongTime) {
   std::vector<Operand> operands = recurrent_operands(kCells[0], 1, false);
   operands.resize(4);
@@ -370,6 +382,8 @@ TEST(Einsum, PartsOfTheBatchEqualTheWhole) {
   expect_split_is_whole("Einsum", {batched(a), constant(random_tensor(Shape{5, 2}, 2))},
                         equation("...j,jk->...k"), 3, {0, 1});
   expect_refused("Einsum", {batched(a), batched(b)}, equation("bij,bjk->ik"), 3, "summed");
+  expect_refused("Einsum", {batched(random_tensor(Shape{3, 4, 3}, 1), 2)}, equation("iji->ji"), 3,
+                 "diagonal");
 }
 
 TEST(SmoothActivations, AgreeWithTheirPostOps) {
