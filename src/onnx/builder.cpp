@@ -221,16 +221,11 @@ class GraphBuilder {
         node.outputs.push_back(kNone);
         continue;
       }
-      if (name.empty()) {  // the first result is made even if only another is wanted
-        Value unread;
-        unread.name = unique_name(node.name + ":unread");
-        node.outputs.push_back(graph_.add_value(std::move(unread)));
-        continue;
-      }
+      // The first result is made even if only another is wanted.
       Value value;
-      value.name = unique_name(name);
+      value.name = unique_name(name.empty() ? node.name + ":unread" : name);
       node.outputs.push_back(graph_.add_value(std::move(value)));
-      define(name, node.outputs.back(), scope);
+      if (!name.empty()) define(name, node.outputs.back(), scope);
     }
     while (!node.outputs.empty() && node.outputs.back() == kNone) node.outputs.pop_back();
     const NodeId first = graph_.num_nodes();

@@ -27,8 +27,9 @@ Pads make_pads(const std::vector<std::int64_t>& pads, const std::vector<std::int
   const std::size_t count = axes.empty() ? static_cast<std::size_t>(rank) : axes.size();
   if (pads.size() != 2 * count)
     fail(ErrorKind::kModel, "Pad: {} pads for {} axes", pads.size(), count);
-  normalize_axes(axes, rank);                            // no axis twice
-  constexpr std::int64_t kMost = std::int64_t{1} << 46;  // sums of three stay numbers
+  normalize_axes(axes, rank);  // no axis twice
+  // Sums of three stay numbers.
+  constexpr std::int64_t kMost = std::int64_t{1} << 46;
   for (const std::int64_t pad : pads)
     if (pad < -kMost || pad > kMost) fail(ErrorKind::kModel, "Pad: a pad of {}", pad);
   Pads result{std::vector<std::int64_t>(static_cast<std::size_t>(rank), 0),

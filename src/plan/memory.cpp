@@ -51,15 +51,13 @@ bool is_conflict(const Touch& a, const Touch& b) {
   return !is_apart;
 }
 
-/// Where a step is in the tenant's own sequence.
-auto place_of(const Plan& plan, StepRef ref) {
-  const Step& step = plan.step(ref);
-  return std::tuple(step.iteration, step.node, step.chunk.begin, ref.lane, ref.index);
-}
-
 /// True when the steps come in this order in the tenant's own sequence.
 bool comes_first(const Plan& plan, StepRef a, StepRef b) {
-  return place_of(plan, a) < place_of(plan, b);
+  const auto key = [&](StepRef ref) {
+    const Step& step = plan.step(ref);
+    return std::tuple(step.iteration, step.node, step.chunk.begin, ref.lane, ref.index);
+  };
+  return key(a) < key(b);
 }
 
 /// Whether the steps of a lane are in the order of the tenant's own sequence.

@@ -17,7 +17,6 @@ class Reach {
   bool is_before(int before, int after) const {
     return latest(after, lane_of(before)) >= index_of(before);
   }
-  bool is_ordered(int a, int b) const { return is_before(a, b) || is_before(b, a); }
   /// Index in `lane` of the latest step that is before `step`, or -1.
   int latest(int step, int lane) const {
     return latest_[static_cast<std::size_t>(step) * num_lanes_ + static_cast<std::size_t>(lane)];

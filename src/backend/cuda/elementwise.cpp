@@ -77,15 +77,28 @@ Piece make_copy(const KernelCall& call, int from, int to) {
   return piece;
 }
 
+/// What the code of an expression is right for.
+enum class Numbers {
+  kAny,
+  kFloat,  ///< of any float type
+  kF32     ///< it calls functions of 32 bits
+};
+
+struct Expression {
+  int arity = 1;
+  const char* code = "";
+  Numbers numbers = Numbers::kAny;
+};
+
 /// Expressions over x0, x1, x2 of operators that broadcast their operands.
-const std::map<std::string, std::pair<int, const char*>, std::less<>>& expressions() {
-  static const std::map<std::string, std::pair<int, const char*>, std::less<>> table = {
+const std::map<std::string, Expression, std::less<>>& expressions() {
+  static const std::map<std::string, Expression, std::less<>> table = {
       {"Add", {2, "x0 + x1"}},
       {"Sub", {2, "x0 - x1"}},
       {"Mul", {2, "x0 * x1"}},
       {"Div", {2, "x0 / x1"}},
-      {"Pow", {2, "powf((float)x0, (float)x1)"}},
-      {"PRelu", {2, "x0 < 0 ? x0 * x1 : x0"}},
+      {"Pow", {2, "powf((float)x0, (float)x1)", Numbers::kF32}},
+      {"PRelu", {2, "x0 < 0 ? x0 * x1 : x0", Numbers::kFloat}},
       {"Equal", {2, "x0 == x1"}},
       {"Greater", {2, "x0 > x1"}},
       {"GreaterOrEqual", {2, "x0 >= x1"}},
@@ -102,37 +115,20 @@ const std::map<std::string, std::pair<int, const char*>, std::less<>>& expressio
       {"Dropout", {1, "x0"}},
       {"Cast", {1, "x0"}},
       {"Reorder", {1, "x0"}},
-      {"Exp", {1, "expf(x0)"}},
-      {"Log", {1, "logf(x0)"}},
-      {"Sqrt", {1, "sqrtf(x0)"}},
-      {"Reciprocal", {1, "1.0f / x0"}},
-      {"Erf", {1, "erff(x0)"}},
-      {"Sin", {1, "sinf(x0)"}},
-      {"Cos", {1, "cosf(x0)"}},
-      {"Floor", {1, "floorf(x0)"}},
-      {"Ceil", {1, "ceilf(x0)"}},
-      {"Round", {1, "rintf(x0)"}},
-      {"Softplus", {1, "x0 > 20.0f ? x0 : log1pf(expf(x0))"}},
-      {"IsNaN", {1, "x0 != x0"}},
+      {"Exp", {1, "expf(x0)", Numbers::kF32}},
+      {"Log", {1, "logf(x0)", Numbers::kF32}},
+      {"Sqrt", {1, "sqrtf(x0)", Numbers::kF32}},
+      {"Reciprocal", {1, "1.0f / x0", Numbers::kFloat}},
+      {"Erf", {1, "erff(x0)", Numbers::kF32}},
+      {"Sin", {1, "sinf(x0)", Numbers::kF32}},
+      {"Cos", {1, "cosf(x0)", Numbers::kF32}},
+      {"Floor", {1, "floorf(x0)", Numbers::kF32}},
+      {"Ceil", {1, "ceilf(x0)", Numbers::kF32}},
+      {"Round", {1, "rintf(x0)", Numbers::kF32}},
+      {"Softplus", {1, "x0 > 20.0f ? x0 : log1pf(expf(x0))", Numbers::kF32}},
+      {"IsNaN", {1, "x0 != x0", Numbers::kFloat}},
   };
   return table;
-}
-
-/// Operators whose code is right for floats alone.
-bool is_float_only(const std::string& op) {
-  static const std::set<std::string, std::less<>> names = {
-      "Pow", "PRelu", "Exp",   "Log",  "Sqrt",  "Reciprocal", "Erf",
-      "Sin", "Cos",   "Floor", "Ceil", "Round", "Softplus",   "IsNaN"};
-  return names.count(op) != 0;
-}
-
-/// Operators whose code calls functions of 32 bits.
-bool computes_in_f32(const std::string& op) {
-  static const std::set<std::string, std::less<>> names = {
-      "Pow",       "Exp",       "Log",   "Sqrt",        "Erf",     "Sin",  "Cos",
-      "Floor",     "Ceil",      "Round", "Relu",        "Sigmoid", "Tanh", "Silu",
-      "HardSwish", "LeakyRelu", "Elu",   "HardSigmoid", "Gelu",    "Clip", "Softplus"};
-  return names.count(op) != 0;
 }
 
 std::optional<float> scalar_of(const KernelCall& call, std::size_t i) {
@@ -175,7 +171,8 @@ Result<std::string> activation_expression(const KernelCall& call) {
   return refuse("no code for {}", op);
 }
 
-Result<Pieces> plan_expression(const KernelCall& call, int arity, std::string expression) {
+Result<Pieces> plan_expression(const KernelCall& call, int arity, std::string expression,
+                               Numbers numbers) {
   const OperandDesc& out = call.outputs[0];
   Piece piece;
   piece.spec.dims = out.shape.dims();
@@ -192,9 +189,9 @@ Result<Pieces> plan_expression(const KernelCall& call, int arity, std::string ex
     has_double = has_double || in.dtype == DType::kF64;
     has_float = has_float || is_float(in.dtype);
   }
-  if (!has_float && is_float_only(call.node.op))
+  if (!has_float && numbers != Numbers::kAny)
     return refuse("{} of {}", call.node.op, to_string(out.dtype));
-  if (has_double && (computes_in_f32(call.node.op) || !call.node.post.empty()))
+  if (has_double && (numbers == Numbers::kF32 || !call.node.post.empty()))
     return refuse("{} of f64", call.node.op);
   piece.spec.compute = has_double ? "double" : has_float ? "float" : "long long";
   std::vector<int> extra;
@@ -401,7 +398,8 @@ Result<Pieces> plan(const KernelCall& call) {
   if (const auto found = expressions().find(op); found != expressions().end()) {
     if (op == "Dropout" && call.outputs.size() > 1 && !call.outputs[1].is_absent)
       return refuse("the mask of Dropout");
-    return plan_expression(call, found->second.first, found->second.second);
+    const auto& [arity, code, numbers] = found->second;
+    return plan_expression(call, arity, code, numbers);
   }
   if (op == "Max" || op == "Min" || op == "Sum") {
     std::string text = "x0";
@@ -410,12 +408,12 @@ Result<Pieces> plan(const KernelCall& call) {
       text = op == "Sum" ? fmt::format("{} + x{}", text, i)
                          : fmt::format("{}({}, x{})", op == "Max" ? "larger" : "smaller", text, i);
     if (count > 4) return refuse("{} of {} operands", op, count);
-    return plan_expression(call, count, text);
+    return plan_expression(call, count, text, Numbers::kAny);
   }
   const Result<std::string> activation = activation_expression(call);
   if (!activation) return Refusal{activation.reason()};
   if (!is_float(call.outputs[0].dtype)) return refuse("{} of integers", op);
-  return plan_expression(call, 1, *activation);
+  return plan_expression(call, 1, *activation, Numbers::kF32);
 }
 
 class Elementwise final : public KernelImpl {
