@@ -51,12 +51,37 @@ std::string describe(const Problem& problem, const Step& step) {
 
 }  // namespace
 
+std::string CompiledPlan::describe_failure() const {
+  const std::string what = plan_.policy.empty()
+                               ? "a round of a plan"
+                               : fmt::format("a round of a plan of policy '{}'", plan_.policy);
+  if (failed_plan_path_.empty()) return what;
+  try {
+    save_plan(plan_, failed_plan_path_);
+    return fmt::format("{}, kept in '{}'", what, failed_plan_path_);
+  } catch (const Error& error) {
+    return fmt::format("{}, which could not be kept: {}", what, error.message());
+  }
+}
+
+template <typename Run>
+auto CompiledPlan::guard(const Run& run) {
+  try {
+    return run();
+  } catch (Error& error) {
+    if (error.kind() == ErrorKind::kDevice) error.add_context(describe_failure());
+    throw;
+  }
+}
+
 double CompiledPlan::run() {
-  if (programs_.size() == 1) return programs_[0]->run();
-  std::vector<Program*> programs;
-  for (const auto& program : programs_) programs.push_back(program.get());
-  const std::vector<int> once(programs.size(), 1);
-  return device_->run_free(programs, once);
+  return guard([&] {
+    if (programs_.size() == 1) return programs_[0]->run();
+    std::vector<Program*> programs;
+    for (const auto& program : programs_) programs.push_back(program.get());
+    const std::vector<int> once(programs.size(), 1);
+    return device_->run_free(programs, once);
+  });
 }
 
 Program& CompiledPlan::whole() {
@@ -65,9 +90,13 @@ Program& CompiledPlan::whole() {
   return *traced_;
 }
 
-std::vector<StepTime> CompiledPlan::run_traced() { return whole().run_traced(); }
+std::vector<StepTime> CompiledPlan::run_traced() {
+  return guard([&] { return whole().run_traced(); });
+}
 
-std::vector<PlacementRow> CompiledPlan::observe_placement() { return whole().observe_placement(); }
+std::vector<PlacementRow> CompiledPlan::observe_placement() {
+  return guard([&] { return whole().observe_placement(); });
+}
 
 double CompiledPlan::last_launch_us() const {
   double sum = 0;
@@ -248,6 +277,7 @@ std::unique_ptr<CompiledPlan> Compiler::compile(const Problem& problem, const Pl
 
   auto compiled = std::unique_ptr<CompiledPlan>(new CompiledPlan);
   compiled->device_ = &device_;
+  compiled->failed_plan_path_ = failed_plan_path_;
   compiled->plan_ = plan;
   prepare_ahead(plan);
   std::vector<std::size_t> workspace_bytes(plan.lanes.size(), 0);

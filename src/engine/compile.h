@@ -42,7 +42,13 @@ class CompiledPlan {
   friend class Compiler;
   /// All steps in one program, which a free-running plan makes on first use.
   Program& whole();
+  /// run(), or its error with the plan that it happened in.
+  template <typename Run>
+  auto guard(const Run& run);
+  std::string describe_failure() const;
+
   Device* device_ = nullptr;
+  std::string failed_plan_path_;
   Plan plan_;
   std::vector<ProgramStep> steps_;
   std::vector<StepRef> refs_;
@@ -69,6 +75,8 @@ class Compiler {
                      const std::vector<std::string>& variants);
   /// Steps whose variant no kernel offers or builds (any more). The others' are built.
   std::vector<StepRef> find_unknown(const Problem& problem, const Plan& plan);
+  /// A plan in whose round the device fails is kept here, for a look at it; empty: nowhere.
+  void keep_failed_plan(const std::string& path) { failed_plan_path_ = path; }
   /// Drops what no compiled plan uses: packed weights can be as large as the weights.
   void trim();
 
@@ -97,6 +105,7 @@ class Compiler {
   Device& device_;
   const std::vector<std::unique_ptr<PlacedTenant>>& tenants_;
   ConstantStore constants_;
+  std::string failed_plan_path_;
   std::map<KernelKey, const KernelImpl*> impls_;  ///< found so far
   std::map<KernelKey, std::shared_ptr<const Kernel>> kernels_;
   std::map<CaptureKey, std::shared_ptr<const Capture>> captures_;

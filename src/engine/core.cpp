@@ -164,7 +164,10 @@ void EngineCore::open_profile() {
     return;
   }
   if (!options_.use_profile) return;
-  db_.emplace(options_.profile_path.empty() ? default_profile_path() : options_.profile_path);
+  const std::string path =
+      options_.profile_path.empty() ? default_profile_path() : options_.profile_path;
+  db_.emplace(path);
+  compiler_.keep_failed_plan(path + ".failed.plan.json");
   for (const std::string& warning : db_->warnings()) warn(warning);
   rows_ = db_->load(profile_key());
 }

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include "engine/baseline.h"
 #include "engine/core.h"
+#include "engine/make_problem.h"
 #include "ops/op_def.h"
+#include "tests/engine/forwarding_device.h"
 #include "tests/engine/support.h"
 #include "tests/support/expect_error.h"
 
@@ -135,6 +138,58 @@ TEST(Compile, AddressesStayWhereTheyWere) {
   const auto before = core->tenants()[0]->storage(core->tenants()[0]->graph().inputs[0]);
   core->add_graph(testing::named_spec("late", 2), testing::make_random_net(99, 2));
   EXPECT_EQ(core->tenants()[0]->storage(core->tenants()[0]->graph().inputs[0]), before);
+}
+
+/// A device that is lost as soon as anything runs.
+class LostDevice final : public testing::ForwardingDevice {
+ public:
+  std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
+    return std::make_unique<LostProgram>(ForwardingDevice::assemble(steps));
+  }
+
+ private:
+  class LostProgram final : public Program {
+   public:
+    explicit LostProgram(std::unique_ptr<Program> program) : program_(std::move(program)) {}
+    double run() override { fail(ErrorKind::kDevice, "unspecified launch failure"); }
+    int num_launches() const override { return program_->num_launches(); }
+    std::vector<StepTime> run_traced() override { return {{0, run()}}; }
+
+   private:
+    std::unique_ptr<Program> program_;
+  };
+};
+
+TEST(Compile, ThePlanInWhoseRoundADeviceFailsIsNamedAndKept) {
+  LostDevice device;
+  ModelLoader loader(device, Precision::kF32, {});
+  const LoadedModel& model = loader.adopt("net", testing::make_random_net(1, 2));
+  std::vector<std::unique_ptr<PlacedTenant>> tenants;
+  tenants.push_back(std::make_unique<PlacedTenant>(
+      place_tenant(device, Precision::kF32, testing::named_spec("net", 2), model, tenants)));
+  Problem problem;
+  problem.device = device.info();
+  problem.tenants.push_back(make_problem_tenant(*tenants[0]));
+  Plan plan = make_baseline_plan(device, problem, tenants);
+  plan.policy = "gacer";
+
+  Compiler compiler(device, tenants);
+  const auto nowhere = compiler.compile(problem, plan);
+  testing::expect_error(ErrorKind::kDevice, "in a round of a plan of policy 'gacer'",
+                        [&] { nowhere->run(); });
+  const testing::TempDir folder;
+  const std::string path = folder.path / "failed.plan.json";
+  compiler.keep_failed_plan(path);
+  const auto compiled = compiler.compile(problem, plan);
+  EXPECT_FALSE(std::filesystem::exists(path));
+  testing::expect_error(ErrorKind::kDevice, "kept in '" + path + "'",
+                        [&] { compiled->run_traced(); });
+  EXPECT_EQ(load_plan(path), plan);
+  compiler.keep_failed_plan(folder.path / "missing" / "failed.plan.json");
+  testing::expect_error(ErrorKind::kDevice,
+                        "unspecified launch failure\n  in a round of a plan of "
+                        "policy 'gacer', which could not be kept: ",
+                        [&] { compiler.compile(problem, plan)->run(); });
 }
 
 }  // namespace

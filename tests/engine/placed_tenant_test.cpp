@@ -2,51 +2,28 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/engine/forwarding_device.h"
 #include "tests/engine/support.h"
 #include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {
 
-/// The CPU as a device whose memory weights must be copied to, of a size.
-class SmallGpu final : public Device {
+/// A device whose memory weights must be copied to, of a size.
+class SmallGpu final : public testing::ForwardingDevice {
  public:
-  SmallGpu() : info_(cpu_->info()) { info_.kind = "cuda"; }
+  SmallGpu() : info_(ForwardingDevice::info()) { info_.kind = "cuda"; }
   std::size_t room = 1 << 30;
 
   const DeviceInfo& info() const override { return info_; }
   std::unique_ptr<Buffer> allocate(std::size_t bytes) override {
     allocated_ += bytes;
-    return cpu_->allocate(bytes);
+    return ForwardingDevice::allocate(bytes);
   }
   std::size_t free_bytes() const override { return room - allocated_; }
   std::size_t allocated_bytes() const override { return allocated_; }
-  void upload(void* to, const void* from_host, std::size_t bytes) override {
-    cpu_->upload(to, from_host, bytes);
-  }
-  void download(void* to_host, const void* from, std::size_t bytes) override {
-    cpu_->download(to_host, from, bytes);
-  }
-  void copy(void* to, const void* from, std::size_t bytes) override { cpu_->copy(to, from, bytes); }
-  void fill(void* to, unsigned char byte, std::size_t bytes) override {
-    cpu_->fill(to, byte, bytes);
-  }
-  std::span<const KernelImpl* const> kernels() const override { return cpu_->kernels(); }
-  Layout image_layout(Precision precision) const override { return cpu_->image_layout(precision); }
-  std::vector<int> widths() const override { return cpu_->widths(); }
-  bool is_width_fixed() const override { return cpu_->is_width_fixed(); }
-  std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
-    return cpu_->capture(kernel, bindings);
-  }
-  std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
-    return cpu_->assemble(steps);
-  }
-  double run_free(std::span<Program* const> programs, std::span<const int> repeats) override {
-    return cpu_->run_free(programs, repeats);
-  }
 
  private:
-  std::unique_ptr<Device> cpu_ = open_device("cpu", "impl=plain");
   DeviceInfo info_;
   std::size_t allocated_ = 0;
 };
