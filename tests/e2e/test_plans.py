@@ -58,6 +58,15 @@ def test_rounds_of_saved_plans_on_request(gacer, conv, dense, tmp_path):
     assert "there is no loaded plan 1" in said
 
 
+def test_outputs_of_rounds_have_a_digest(gacer, conv, dense, plan):
+    ask = lambda *options: gacer("replay", "plan.json", *options, input="0 1\ndigest\n0 4\ndigest\n").stdout.splitlines()[2:]
+    _, first, _, again = ask()
+    assert first == again and re.fullmatch("[0-9a-f]{16}", first)
+    assert ask("--seed", "2")[1] != first, "other weights"
+    said = gacer("replay", "plan.json", input="digests\n", code=2).stderr
+    assert "'digests' is neither PLAN ROUNDS nor digest" in said
+
+
 def test_plans_name_dimensions_and_priorities(gacer, tmp_path):
     net = make_dense_net(tmp_path / "rows.onnx", rows="R")
     gacer("plan", f"{net}@2?R=3,priority=high", "--policy", "sequential", "--save-plan", "plan.json", *SEARCH)

@@ -18,6 +18,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/hasher.h"
 #include "tools/gacer/command.h"
 #include "tools/gacer/interrupt.h"
 #include "tools/gacer/options.h"
@@ -28,8 +29,9 @@ namespace {
 
 constexpr const char* kFooter = R"(
 The plans' tenants must be the same. Each line of the standard input, PLAN ROUNDS (the number of a
-plan, from 0, and how many rounds), is answered by a line of milliseconds. The first two lines
-say, in JSON, that the first plan has run and what the plans cost.
+plan, from 0, and how many rounds), is answered by a line of milliseconds; the line "digest" by a
+number that stands for all outputs of the last round. The first two lines say, in JSON, that the
+first plan has run and what the plans cost.
 
 Example
   echo "0 5" | gacer replay pair.plan.json --device cuda --precision fp16)";
@@ -78,12 +80,26 @@ int read_number(const char*& at, const char* end, const std::string& line) {
   while (at != end && *at == ' ') ++at;
   int value = 0;
   const auto [next, code] = std::from_chars(at, end, value);
-  if (code != std::errc{} || value < 0) fail(ErrorKind::kUsage, "'{}' is not PLAN ROUNDS", line);
+  if (code != std::errc{} || value < 0)
+    fail(ErrorKind::kUsage, "'{}' is neither PLAN ROUNDS nor digest", line);
   at = next;
   return value;
 }
 
+/// Equal for equal bits in all outputs of all tenants.
+std::string digest_outputs(const Engine& engine) {
+  Hasher hasher;
+  for (int t = 0; t < static_cast<int>(engine.tenants().size()); ++t) {
+    for (const Engine::Port& port : engine.outputs(t)) {
+      const Tensor output = engine.output(t, port.name);
+      hasher.add_bytes(output.bytes(), output.size_bytes());
+    }
+  }
+  return hasher.hex();
+}
+
 void answer(Engine& engine, const std::string& line) {
+  if (line == "digest") return print_line(digest_outputs(engine));
   const char* at = line.data();
   const char* end = at + line.size();
   const int plan = read_number(at, end, line);
