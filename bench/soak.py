@@ -49,6 +49,7 @@ class Soaked:
             "median_ms": statistics.median(times), "p99_ms": times[math.ceil(0.99 * len(times)) - 1],
             "max_ms": times[-1], "first_turn_ms": statistics.median(self.turns[0]),
             "second_half_ms": statistics.median(late), "changed_outputs": self.changes,
+            "turn_medians_ms": [statistics.median(turn) for turn in self.turns],
         }  # fmt: skip
 
 
