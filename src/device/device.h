@@ -130,6 +130,9 @@ class Device {
   /// for their area is known. Only where variants are not tied to their width.
   virtual std::vector<int> solo_widths() const { return {}; }
   virtual DeviceTiming timing() const { return {}; }
+  /// Forgets what KernelImpl::prepare_ahead() asked for and nobody has begun, and waits for the
+  /// rest: nothing is built beside rounds that are timed. Asked for again, it is built after all.
+  virtual void stop_building() {}
   /// True where building a variant takes long and KernelImpl::prepare_ahead() helps.
   virtual bool compiles_variants() const { return false; }
 

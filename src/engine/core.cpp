@@ -384,6 +384,7 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   context.is_cancelled = options_.is_cancelled;
   Plan plan = found.make(context);
   plan.policy = policy;
+  device_->stop_building();
   compiler_.trim();
   return plan;
 }

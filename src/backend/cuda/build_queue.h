@@ -17,16 +17,22 @@ namespace gacer::cuda {
 template <typename Built>
 class BuildQueue {
  public:
+  /// `workers` may do other work too and outlives the queue.
+  explicit BuildQueue(WorkerPool& workers) : workers_(workers) {}
+  ~BuildQueue() { workers_.drop(); }
+  BuildQueue(const BuildQueue&) = delete;
+  BuildQueue& operator=(const BuildQueue&) = delete;
+
   /// What was added and not taken is built in the order it came, what was added again before the
-  /// rest.
+  /// rest; also what the workers had dropped.
   void add(const std::string& key, std::function<Built()> build) {
     const auto known = items_.find(key);
     if (known == items_.end()) {
       const auto item = std::make_shared<Item>(std::move(build));
       items_.emplace(key, item);
-      pool_.add([item] { item->run(); });
+      workers_.add([item] { item->run(); });
     } else if (const std::shared_ptr<Item> item = known->second; !item->has_begun) {
-      pool_.add_in_front([item] { item->run(); });
+      workers_.add_in_front([item] { item->run(); });
     }
   }
 
@@ -52,8 +58,8 @@ class BuildQueue {
     std::atomic<bool> has_begun = false;
   };
 
+  WorkerPool& workers_;
   std::map<std::string, std::shared_ptr<Item>> items_;
-  WorkerPool pool_;  ///< goes first: its work uses the rest
 };
 
 }  // namespace gacer::cuda

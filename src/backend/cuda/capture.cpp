@@ -49,6 +49,20 @@ Launch read_kernel(CUgraphNode node) {
   return launch;
 }
 
+/// Error{kUnsupported} unless it is memory of the device: what a library copied from its own stack
+/// would be read again in every round.
+void require_on_device(CUmemorytype type, CUdeviceptr address) {
+  if (type == CU_MEMORYTYPE_UNIFIED) {
+    unsigned found = CU_MEMORYTYPE_HOST;
+    // A pointer that the driver does not know is the host's.
+    if (cuPointerGetAttribute(&found, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address) != CUDA_SUCCESS)
+      found = CU_MEMORYTYPE_HOST;
+    type = static_cast<CUmemorytype>(found);
+  }
+  if (type == CU_MEMORYTYPE_HOST)
+    fail(ErrorKind::kUnsupported, "a captured kernel copies from or to the host");
+}
+
 Launch read_node(CUgraphNode node) {
   CUgraphNodeType type = CU_GRAPH_NODE_TYPE_KERNEL;
   GACER_CU(cuGraphNodeGetType(node, &type));
@@ -60,6 +74,8 @@ Launch read_node(CUgraphNode node) {
   } else if (type == CU_GRAPH_NODE_TYPE_MEMCPY) {
     launch.kind = Launch::Kind::kMemcpy;
     GACER_CU(cuGraphMemcpyNodeGetParams(node, &launch.memcpy));
+    require_on_device(launch.memcpy.srcMemoryType, launch.memcpy.srcDevice);
+    require_on_device(launch.memcpy.dstMemoryType, launch.memcpy.dstDevice);
   } else {
     fail(ErrorKind::kDevice,
          "a captured kernel holds a graph node of type {}; kernels, memory sets and copies can be "

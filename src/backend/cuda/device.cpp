@@ -96,6 +96,7 @@ class CudaDevice final : public Device {
   }
   bool is_width_fixed() const override { return false; }
   bool compiles_variants() const override { return true; }
+  void stop_building() override { services_.workers().drop(); }
   DeviceTiming timing() const override {
     // Its own clock times it, and there are many variants.
     return {std::chrono::milliseconds(3), false, std::chrono::milliseconds(50)};

@@ -276,8 +276,8 @@ std::shared_ptr<const DnnPlan> build(const Context& context, std::shared_ptr<Dnn
 /// Plans built ahead, by each thread with a handle of its own.
 class Builders {
  public:
-  Builders(const Context& context, std::shared_ptr<DnnHandle> handle)
-      : context_(context), handle_(std::move(handle)) {}
+  Builders(const Context& context, WorkerPool& workers, std::shared_ptr<DnnHandle> handle)
+      : context_(context), handle_(std::move(handle)), queue_(workers) {}
 
   void add(const DnnConv& conv, const DnnEngine& engine) {
     queue_.add(plan_text(conv, engine), [this, conv, engine] {
@@ -314,17 +314,21 @@ class Builders {
 }  // namespace
 
 struct Dnn::State {
+  explicit State(const Services& services)
+      : context(services.context()),
+        handle(std::make_shared<DnnHandle>()),
+        builders(context, services.workers(), handle) {}
+
   Context& context;
   std::shared_ptr<DnnHandle> handle;
   std::map<std::string, std::vector<DnnEngine>> engines;
   std::map<std::string, std::shared_ptr<const DnnPlan>> plans;
-  std::unique_ptr<Builders> builders;
+  Builders builders;
 };
 
-Dnn::Dnn(const Services& services)
-    : state_(std::make_unique<State>(State{services.context(), nullptr, {}, {}, nullptr})) {
+Dnn::Dnn(const Services& services) {
   services.context().make_current();
-  state_->handle = std::make_shared<DnnHandle>();
+  state_ = std::make_unique<State>(services);
 }
 Dnn::~Dnn() = default;
 
@@ -354,7 +358,7 @@ const std::vector<DnnEngine>& Dnn::engines(const DnnConv& conv, int sm_target) {
 std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& engine) {
   std::shared_ptr<const DnnPlan>& plan = state_->plans[plan_text(conv, engine)];
   if (plan) return plan;
-  if (state_->builders) plan = state_->builders->take(plan_text(conv, engine));
+  plan = state_->builders.take(plan_text(conv, engine));
   if (plan) return plan;
   state_->context.make_current();
   plan = build(state_->context, state_->handle, state_->handle, conv, engine);
@@ -362,12 +366,10 @@ std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& e
 }
 
 void Dnn::build_ahead(const std::vector<std::pair<DnnConv, DnnEngine>>& wanted) {
-  if (!state_->builders)
-    state_->builders = std::make_unique<Builders>(state_->context, state_->handle);
   for (const auto& [conv, engine] : wanted) {
     const auto known = state_->plans.find(plan_text(conv, engine));
     if (known == state_->plans.end() || known->second == nullptr)
-      state_->builders->add(conv, engine);
+      state_->builders.add(conv, engine);
   }
 }
 

@@ -73,6 +73,7 @@ GACER_ENTRY(driver_library, cuMemcpyDtoDAsync);
 GACER_ENTRY(driver_library, cuMemcpyHtoDAsync);
 GACER_ENTRY(driver_library, cuMemsetD8Async);
 GACER_ENTRY(driver_library, cuOccupancyMaxActiveBlocksPerMultiprocessor);
+GACER_ENTRY(driver_library, cuPointerGetAttribute);
 GACER_ENTRY(driver_library, cuStreamBeginCapture);
 GACER_ENTRY(driver_library, cuStreamCreate);
 GACER_ENTRY(driver_library, cuStreamDestroy);

@@ -36,7 +36,8 @@ struct Services::State {
   std::map<std::pair<const std::byte*, std::string>, Packed> packed;
   std::map<std::string, std::shared_ptr<const CompiledModule>, std::less<>> compiled;
   std::map<std::string, std::unique_ptr<Module>, std::less<>> own;
-  std::optional<BuildQueue<std::shared_ptr<const CompiledModule>>> ahead;  ///< once there is work
+  WorkerPool workers;
+  BuildQueue<std::shared_ptr<const CompiledModule>> ahead{workers};
 };
 
 Services::Services(Context& context, const Stream& stream)
@@ -80,7 +81,7 @@ std::shared_ptr<CudaBuffer> Services::upload_as(const Tensor& constant, DType dt
 std::shared_ptr<const CompiledModule> Services::compile(const std::string& source) const {
   auto& module = state_->compiled[source];
   if (module) return module;
-  if (state_->ahead) module = state_->ahead->take(source).value_or(nullptr);
+  module = state_->ahead.take(source).value_or(nullptr);
   if (!module) module = compile_module(context_, source);
   return module;
 }
@@ -89,10 +90,11 @@ void Services::compile_ahead(const std::string& source) const {
   if (const auto known = state_->compiled.find(source);
       known != state_->compiled.end() && known->second)
     return;
-  if (!state_->ahead) state_->ahead.emplace();
-  state_->ahead->add(source,
-                     [source, context = &context_] { return compile_module(*context, source); });
+  state_->ahead.add(source,
+                    [source, context = &context_] { return compile_module(*context, source); });
 }
+
+WorkerPool& Services::workers() const { return state_->workers; }
 
 CUkernel Services::kernel(const char* file, const std::string& name) const {
   auto& module = state_->own[file];

@@ -12,6 +12,7 @@
 #include "backend/cuda/context.h"
 #include "backend/cuda/driver.h"
 #include "backend/cuda/module.h"
+#include "backend/cuda/worker_pool.h"
 #include "device/device.h"
 
 namespace gacer::cuda {
@@ -56,6 +57,8 @@ class Services {
   /// A device copy of a constant's numbers as they are, in a type; shared in the same way.
   std::shared_ptr<CudaBuffer> upload_as(const Tensor& constant, DType dtype) const;
 
+  /// Threads that build ahead, whatever it is.
+  WorkerPool& workers() const;
   /// Begins to compile on another thread what compile() will soon be asked for.
   void compile_ahead(const std::string& source) const;
   /// Compiled code, once a source text.

@@ -6,8 +6,9 @@
 
 namespace gacer::cuda {
 
-WorkerPool::WorkerPool() {
-  constexpr unsigned kMost = 12;
+void WorkerPool::start() {
+  if (!threads_.empty()) return;
+  constexpr unsigned kMost = 16;
   const unsigned cores = std::max(2U, std::thread::hardware_concurrency());
   try {
     for (unsigned i = 0; i < std::min(kMost, cores - 1); ++i)
@@ -29,14 +30,22 @@ WorkerPool::~WorkerPool() {
 
 void WorkerPool::add(std::function<void()> task) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  start();
   tasks_.push_back(std::move(task));
   changed_.notify_one();
 }
 
 void WorkerPool::add_in_front(std::function<void()> task) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  start();
   tasks_.push_front(std::move(task));
   changed_.notify_one();
+}
+
+void WorkerPool::drop() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  tasks_.clear();
+  idle_.wait(lock, [&] { return num_running_ == 0; });
 }
 
 void WorkerPool::work() {
@@ -48,8 +57,12 @@ void WorkerPool::work() {
       if (is_stopping_) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();
+      ++num_running_;
     }
     task();
+    task = nullptr;  // what it holds goes before anybody is told that it is over
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (--num_running_ == 0) idle_.notify_all();
   }
 }
 

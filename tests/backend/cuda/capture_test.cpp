@@ -4,6 +4,7 @@
 
 #include "backend/cuda/check.h"
 #include "tests/backend/cuda/node_run.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer::cuda {
 namespace {
@@ -94,6 +95,47 @@ TEST(CudaCapture, ALaunchThatAskedForNothingKeepsItsSharedMemory) {
   // Its node reads as "no shared memory, please"; repeated, that leaves room for one block.
   for (const Launch& launch : dynamic_cast<const CudaCapture&>(*capture).launches())
     EXPECT_TRUE(launch.attributes.empty());
+}
+
+/// Copies to the first output, as a library would.
+class Copy final : public Kernel {
+ public:
+  Copy(const void* from, std::size_t bytes) : from_(from), bytes_(bytes) {}
+  void record(const Bindings& bindings, Recorder& recorder) const override {
+    const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
+    const auto to = reinterpret_cast<CUdeviceptr>(bindings.outputs[0]);
+    if (bindings.inputs.empty())
+      GACER_CU(cuMemcpyHtoDAsync(to, from_, bytes_, stream));
+    else
+      GACER_CU(cuMemcpyDtoDAsync(to, reinterpret_cast<CUdeviceptr>(from_), bytes_, stream));
+  }
+
+ private:
+  const void* from_;
+  std::size_t bytes_;
+};
+
+TEST(CudaCapture, CopiesStayOnTheDevice) {
+  std::string reason;
+  Device* device = testing::cuda_device(&reason);
+  if (device == nullptr) GTEST_SKIP() << reason;
+  const auto from = device->allocate(64);
+  const auto to = device->allocate(64);
+  const std::vector<std::byte> host(64, std::byte{7});
+  Bindings bindings;
+  bindings.outputs = {to->data()};
+  // A round would read the host's bytes again, wherever they are by then.
+  testing::expect_error(ErrorKind::kUnsupported, "copies from or to the host",
+                        [&] { device->capture(Copy(host.data(), host.size()), bindings); });
+  device->upload(from->data(), host.data(), host.size());
+  bindings.inputs = {from->data()};
+  const auto capture = device->capture(Copy(from->data(), from->size()), bindings);
+  ProgramStep step;
+  step.capture = capture.get();
+  device->assemble(std::span(&step, 1))->run();
+  std::vector<std::byte> actual(host.size());
+  device->download(actual.data(), to->data(), actual.size());
+  EXPECT_EQ(actual, host);
 }
 
 }  // namespace
