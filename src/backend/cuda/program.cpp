@@ -84,6 +84,16 @@ void add_edges(CUgraph graph, const std::vector<CUgraphNode>& from, CUgraphNode 
   GACER_CU(cuGraphAddDependencies(graph, from.data(), targets.data(), nullptr, from.size()));
 }
 
+int count_blocks(const CUlaunchAttributeValue& cluster) {
+  return static_cast<int>(cluster.clusterDim.x * cluster.clusterDim.y * cluster.clusterDim.z);
+}
+
+int cluster_blocks_of(const Launch& launch) {
+  for (const auto& [id, value] : launch.attributes)
+    if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) return count_blocks(value);
+  return 1;
+}
+
 /// Rank of each distinct priority, the lowest being 0.
 int rank_of(const std::set<int>& priorities, int priority) {
   return static_cast<int>(std::distance(priorities.begin(), priorities.find(priority)));
@@ -136,7 +146,8 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
         value.priority = priority;
         GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
         if (!with_events)
-          placed_.push_back({static_cast<int>(s), step.budget, node, target, priority});
+          placed_.push_back({static_cast<int>(s), step.budget, node, target, priority,
+                             cluster_blocks_of(launch)});
       }
       if (launch.waits_for.empty()) add_edges(graph, before, node);
       for (const auto& [earlier, edge] : launch.waits_for) {
@@ -254,6 +265,13 @@ void CudaProgram::verify(CUgraph graph) const {
     GACER_CU(cuGraphKernelNodeGetAttribute(placed.node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
     require(value.priority == placed.priority, "step {}: priority {} instead of {}", placed.step,
             value.priority, placed.priority);
+    if (placed.cluster_blocks > 1) {
+      GACER_CU(cuGraphKernelNodeGetAttribute(placed.node, CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+                                             &value));
+      require(count_blocks(value) == placed.cluster_blocks,
+              "step {}: clusters of {} blocks instead of {}", placed.step, count_blocks(value),
+              placed.cluster_blocks);
+    }
     if (placed.context != context_.primary())
       require(params.ctx == placed.context, "step {}: the kernel is not in its SM set",
               placed.step);

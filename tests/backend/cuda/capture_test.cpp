@@ -1,8 +1,11 @@
 #include "backend/cuda/capture.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "backend/cuda/check.h"
+#include "backend/cuda/context.h"
+#include "backend/cuda/module.h"
 #include "tests/backend/cuda/node_run.h"
 #include "tests/support/expect_error.h"
 
@@ -136,6 +139,64 @@ TEST(CudaCapture, CopiesStayOnTheDevice) {
   std::vector<std::byte> actual(host.size());
   device->download(actual.data(), to->data(), actual.size());
   EXPECT_EQ(actual, host);
+}
+
+constexpr const char* kTellCluster = R"(
+extern "C" __global__ void tell(unsigned* told) {
+  unsigned is_explicit, blocks;
+  asm volatile("{\n.reg .pred p;\nmov.pred p, %%is_explicit_cluster;\nselp.u32 %0, 1, 0, p;\n}"
+               : "=r"(is_explicit));
+  asm volatile("mov.u32 %0, %%cluster_nctaid.z;" : "=r"(blocks));
+  if (threadIdx.x == 0) told[blockIdx.x * gridDim.z + blockIdx.z] = is_explicit * blocks;
+})";
+
+/// Each block writes the size of its cluster, 0 without.
+class TellCluster final : public Kernel {
+ public:
+  TellCluster(CUkernel kernel, unsigned clusters, unsigned size)
+      : kernel_(kernel), clusters_(clusters), size_(size) {}
+  void record(const Bindings& bindings, Recorder& recorder) const override {
+    void* to = bindings.outputs[0];
+    void* arguments[] = {&to};
+    launch_kernel(dynamic_cast<CudaRecorder&>(recorder).stream(), kernel_,
+                  {clusters_, 1, size_, size_}, {32}, 0, arguments);
+  }
+
+ private:
+  CUkernel kernel_;
+  unsigned clusters_;
+  unsigned size_;
+};
+
+// The barrier of a cluster does nothing in a launch that is none for the driver.
+TEST(CudaCapture, ClustersStayClustersOnEverySmSet) {
+  std::string reason;
+  Device* device = testing::cuda_device(&reason);
+  if (device == nullptr) GTEST_SKIP() << reason;
+  const Context context(0);
+  if (!context.has_clusters()) GTEST_SKIP() << "the device has no clusters";
+  constexpr unsigned kClusters = 200;
+  const auto compiled = compile_module(context, kTellCluster);
+  const auto memory = device->allocate(kClusters * 8 * sizeof(unsigned));
+  Bindings bindings;
+  bindings.outputs = {memory->data()};
+  const int groups = device->info().num_groups;
+  for (const unsigned size : {2U, 4U, 8U}) {
+    const TellCluster kernel(compiled->module->kernel("tell"), kClusters, size);
+    const auto capture = device->capture(kernel, bindings);
+    for (const Budget budget : {Budget{}, Budget{0, 1}, Budget{groups - 1, groups}, Budget{1, 3},
+                                Budget{0, groups - 1}}) {
+      ProgramStep step;
+      step.capture = capture.get();
+      step.budget = budget;
+      device->fill(memory->data(), 0xFF, memory->size());
+      device->assemble(std::span(&step, 1))->run();
+      std::vector<unsigned> told(kClusters * size);
+      device->download(told.data(), memory->data(), told.size() * sizeof(unsigned));
+      EXPECT_THAT(told, ::testing::Each(size))
+          << "groups [" << budget.begin << ", " << budget.end << ")";
+    }
+  }
 }
 
 }  // namespace
