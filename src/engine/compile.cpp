@@ -65,7 +65,7 @@ std::string CompiledPlan::describe_failure() const {
 }
 
 template <typename Run>
-auto CompiledPlan::guard(const Run& run) {
+auto CompiledPlan::explain_failure_of(const Run& run) {
   try {
     return run();
   } catch (Error& error) {
@@ -75,7 +75,7 @@ auto CompiledPlan::guard(const Run& run) {
 }
 
 double CompiledPlan::run() {
-  return guard([&] {
+  return explain_failure_of([&] {
     if (programs_.size() == 1) return programs_[0]->run();
     std::vector<Program*> programs;
     for (const auto& program : programs_) programs.push_back(program.get());
@@ -91,11 +91,11 @@ Program& CompiledPlan::whole() {
 }
 
 std::vector<StepTime> CompiledPlan::run_traced() {
-  return guard([&] { return whole().run_traced(); });
+  return explain_failure_of([&] { return whole().run_traced(); });
 }
 
 std::vector<PlacementRow> CompiledPlan::observe_placement() {
-  return guard([&] { return whole().observe_placement(); });
+  return explain_failure_of([&] { return whole().observe_placement(); });
 }
 
 double CompiledPlan::last_launch_us() const {

@@ -44,7 +44,7 @@ class CompiledPlan {
   Program& whole();
   /// run(), or its error with the plan that it happened in.
   template <typename Run>
-  auto guard(const Run& run);
+  auto explain_failure_of(const Run& run);
   std::string describe_failure() const;
 
   Device* device_ = nullptr;

@@ -176,7 +176,7 @@ TEST(MemoryRule, BytesAreSharedInTheOrderOfNodes) {
   expect_rejected(two.made.problem, two.plan, "they are the other way round");
 }
 
-TEST(OrderMemory, LanesThatContradictAreOurMistakeAndLeaveThePlanAlone) {
+TEST(OrderMemory, LanesThatContradictAreRefusedAndLeaveThePlanAlone) {
   // Both lanes run node 1 first, memory wants each lane's node 0 before the other's node 1.
   TwoNodes two(access(0, 0, 400, 0, true), access(1, 0, 400, 0, true));
   std::swap(two.plan.lanes[0].steps[0], two.plan.lanes[0].steps[1]);

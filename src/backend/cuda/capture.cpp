@@ -21,7 +21,7 @@ bool is_default(CUlaunchAttributeID id, const CUlaunchAttributeValue& value) {
     case CU_LAUNCH_ATTRIBUTE_COOPERATIVE:
       return value.cooperative == 0;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION:
-      return value.clusterDim.x * value.clusterDim.y * value.clusterDim.z <= 1;
+      return count_blocks(value) <= 1;
     case CU_LAUNCH_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
       return value.clusterSchedulingPolicyPreference == CU_CLUSTER_SCHEDULING_POLICY_DEFAULT;
     case CU_LAUNCH_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
@@ -231,8 +231,7 @@ std::vector<std::string> CudaCapture::footprint() const {
     for (const auto& [id, value] : launch.attributes) {
       if (id == CU_LAUNCH_ATTRIBUTE_COOPERATIVE) line += " cooperative";
       if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
-        line += fmt::format(" cluster {}",
-                            value.clusterDim.x * value.clusterDim.y * value.clusterDim.z);
+        line += fmt::format(" cluster {}", count_blocks(value));
     }
     lines.push_back(std::move(line));
   }

@@ -39,11 +39,17 @@ struct Launch {
   std::vector<std::pair<int, CUgraphEdgeData>> waits_for;
 };
 
+/// Blocks of a cluster, from the value of that attribute.
+inline unsigned count_blocks(const CUlaunchAttributeValue& cluster) {
+  return cluster.clusterDim.x * cluster.clusterDim.y * cluster.clusterDim.z;
+}
+
 /// The launches of one kernel, captured once from a stream. Keeps the source graph alive, because
 /// the launches' parameters point into it.
 class CudaCapture final : public Capture {
  public:
-  /// Takes ownership of `graph`. Error{kDevice} when it holds a kind of node that cannot be moved.
+  /// Takes ownership of `graph`. Error{kDevice} when it holds a kind of node that cannot be moved,
+  /// {kUnsupported} when it copies from or to the host.
   explicit CudaCapture(CUgraph graph);
   ~CudaCapture() override;
   CudaCapture(const CudaCapture&) = delete;

@@ -84,11 +84,7 @@ void add_edges(CUgraph graph, const std::vector<CUgraphNode>& from, CUgraphNode 
   GACER_CU(cuGraphAddDependencies(graph, from.data(), targets.data(), nullptr, from.size()));
 }
 
-int count_blocks(const CUlaunchAttributeValue& cluster) {
-  return static_cast<int>(cluster.clusterDim.x * cluster.clusterDim.y * cluster.clusterDim.z);
-}
-
-int cluster_blocks_of(const Launch& launch) {
+unsigned cluster_blocks_of(const Launch& launch) {
   for (const auto& [id, value] : launch.attributes)
     if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) return count_blocks(value);
   return 1;

@@ -19,7 +19,7 @@ struct PlacedLaunch {
   CUgraphNode node = nullptr;
   CUcontext context = nullptr;
   int priority = 0;
-  int cluster_blocks = 1;
+  unsigned cluster_blocks = 1;
 };
 
 /// A plan's steps as one CUDA graph with explicit edges; each kernel node has its step's priority

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <optional>
 
 #include "backend/cuda/build_queue.h"
 #include "backend/cuda/check.h"

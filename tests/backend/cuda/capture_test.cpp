@@ -16,6 +16,8 @@ GACER_ENTRY(driver_library, cuMemsetD16Async);
 GACER_ENTRY(driver_library, cuMemsetD2D8Async);
 GACER_ENTRY(driver_library, cuMemsetD32Async);
 
+using CudaCaptureTest = testing::OnCudaDevice<::testing::Test>;
+
 struct MemorySet {
   std::size_t offset;
   int element_bytes;
@@ -57,10 +59,7 @@ void apply(const MemorySet& set, std::vector<std::byte>& bytes) {
           set.value >> (8 * (i % static_cast<std::size_t>(set.element_bytes))));
 }
 
-TEST(CudaCapture, MemorySetsBecomeKernelsThatFillTheSameBytes) {
-  std::string reason;
-  Device* device = testing::cuda_device(&reason);
-  if (device == nullptr) GTEST_SKIP() << reason;
+TEST_F(CudaCaptureTest, MemorySetsBecomeKernelsThatFillTheSameBytes) {
   // Later ones write over earlier ones.
   const std::vector<MemorySet> sets = {{0, 1, 0, 1'000'000},       {3, 1, 0xAB, 1},
                                        {1001, 1, 0x7F, 15},        {2003, 1, 0x5C, 4096},
@@ -70,31 +69,26 @@ TEST(CudaCapture, MemorySetsBecomeKernelsThatFillTheSameBytes) {
   std::vector<std::byte> expected(1'100'000, std::byte{0xEE});
   for (const MemorySet& set : sets) apply(set, expected);
 
-  const auto memory = device->allocate(expected.size());
+  const auto memory = device_->allocate(expected.size());
   const MemorySets kernel(sets);
   Bindings bindings;
   bindings.outputs = {memory->data()};
-  const auto capture = device->capture(kernel, bindings);
+  const auto capture = device_->capture(kernel, bindings);
   EXPECT_EQ(capture->num_launches(), static_cast<int>(sets.size()));
-  device->fill(memory->data(), 0xEE, memory->size());
-  ProgramStep step;
-  step.capture = capture.get();
-  device->assemble(std::span(&step, 1))->run();
+  device_->fill(memory->data(), 0xEE, memory->size());
+  testing::assemble_alone(*device_, *capture)->run();
   std::vector<std::byte> actual(expected.size());
-  device->download(actual.data(), memory->data(), actual.size());
+  device_->download(actual.data(), memory->data(), actual.size());
   const auto [at, wanted] = std::mismatch(actual.begin(), actual.end(), expected.begin());
   EXPECT_EQ(at, actual.end()) << "byte " << at - actual.begin() << " is " << static_cast<int>(*at)
                               << ", not " << static_cast<int>(*wanted);
 }
 
-TEST(CudaCapture, ALaunchThatAskedForNothingKeepsItsSharedMemory) {
-  std::string reason;
-  Device* device = testing::cuda_device(&reason);
-  if (device == nullptr) GTEST_SKIP() << reason;
-  const auto memory = device->allocate(64);
+TEST_F(CudaCaptureTest, ALaunchThatAskedForNothingKeepsItsSharedMemory) {
+  const auto memory = device_->allocate(64);
   Bindings bindings;
   bindings.outputs = {memory->data()};
-  const auto capture = device->capture(MemorySets({{0, 1, 0, 64}}), bindings);
+  const auto capture = device_->capture(MemorySets({{0, 1, 0, 64}}), bindings);
   // Its node reads as "no shared memory, please"; repeated, that leaves room for one block.
   for (const Launch& launch : dynamic_cast<const CudaCapture&>(*capture).launches())
     EXPECT_TRUE(launch.attributes.empty());
@@ -118,26 +112,21 @@ class Copy final : public Kernel {
   std::size_t bytes_;
 };
 
-TEST(CudaCapture, CopiesStayOnTheDevice) {
-  std::string reason;
-  Device* device = testing::cuda_device(&reason);
-  if (device == nullptr) GTEST_SKIP() << reason;
-  const auto from = device->allocate(64);
-  const auto to = device->allocate(64);
+TEST_F(CudaCaptureTest, CopiesStayOnTheDevice) {
+  const auto from = device_->allocate(64);
+  const auto to = device_->allocate(64);
   const std::vector<std::byte> host(64, std::byte{7});
   Bindings bindings;
   bindings.outputs = {to->data()};
   // A round would read the host's bytes again, wherever they are by then.
   testing::expect_error(ErrorKind::kUnsupported, "copies from or to the host",
-                        [&] { device->capture(Copy(host.data(), host.size()), bindings); });
-  device->upload(from->data(), host.data(), host.size());
+                        [&] { device_->capture(Copy(host.data(), host.size()), bindings); });
+  device_->upload(from->data(), host.data(), host.size());
   bindings.inputs = {from->data()};
-  const auto capture = device->capture(Copy(from->data(), from->size()), bindings);
-  ProgramStep step;
-  step.capture = capture.get();
-  device->assemble(std::span(&step, 1))->run();
+  const auto capture = device_->capture(Copy(from->data(), from->size()), bindings);
+  testing::assemble_alone(*device_, *capture)->run();
   std::vector<std::byte> actual(host.size());
-  device->download(actual.data(), to->data(), actual.size());
+  device_->download(actual.data(), to->data(), actual.size());
   EXPECT_EQ(actual, host);
 }
 
@@ -169,30 +158,24 @@ class TellCluster final : public Kernel {
 };
 
 // The barrier of a cluster does nothing in a launch that is none for the driver.
-TEST(CudaCapture, ClustersStayClustersOnEverySmSet) {
-  std::string reason;
-  Device* device = testing::cuda_device(&reason);
-  if (device == nullptr) GTEST_SKIP() << reason;
+TEST_F(CudaCaptureTest, ClustersStayClustersOnEverySmSet) {
   const Context context(0);
   if (!context.has_clusters()) GTEST_SKIP() << "the device has no clusters";
   constexpr unsigned kClusters = 200;
   const auto compiled = compile_module(context, kTellCluster);
-  const auto memory = device->allocate(kClusters * 8 * sizeof(unsigned));
+  const auto memory = device_->allocate(kClusters * 8 * sizeof(unsigned));
   Bindings bindings;
   bindings.outputs = {memory->data()};
-  const int groups = device->info().num_groups;
+  const int groups = device_->info().num_groups;
   for (const unsigned size : {2U, 4U, 8U}) {
     const TellCluster kernel(compiled->module->kernel("tell"), kClusters, size);
-    const auto capture = device->capture(kernel, bindings);
+    const auto capture = device_->capture(kernel, bindings);
     for (const Budget budget : {Budget{}, Budget{0, 1}, Budget{groups - 1, groups}, Budget{1, 3},
                                 Budget{0, groups - 1}}) {
-      ProgramStep step;
-      step.capture = capture.get();
-      step.budget = budget;
-      device->fill(memory->data(), 0xFF, memory->size());
-      device->assemble(std::span(&step, 1))->run();
+      device_->fill(memory->data(), 0xFF, memory->size());
+      testing::assemble_alone(*device_, *capture, budget)->run();
       std::vector<unsigned> told(kClusters * size);
-      device->download(told.data(), memory->data(), told.size() * sizeof(unsigned));
+      device_->download(told.data(), memory->data(), told.size() * sizeof(unsigned));
       EXPECT_THAT(told, ::testing::Each(size))
           << "groups [" << budget.begin << ", " << budget.end << ")";
     }

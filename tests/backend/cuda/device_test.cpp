@@ -17,15 +17,7 @@ using testing::convert;
 using testing::make_case;
 using testing::NodeCase;
 
-class CudaDevice : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::string reason;
-    device_ = testing::cuda_device(&reason);
-    if (device_ == nullptr) GTEST_SKIP() << reason;
-  }
-  Device* device_ = nullptr;
-};
+using CudaDevice = testing::OnCudaDevice<::testing::Test>;
 
 /// A captured kernel with its buffers: y = x + b over `elements` numbers.
 struct Captured {
@@ -97,13 +89,12 @@ TEST_F(CudaDevice, NoNumbersWinInMaxAndMin) {
 TEST_F(CudaDevice, SmallBudgetIsManyTimesSlower) {
   if (device_->info().num_groups < 8) GTEST_SKIP() << "few SM groups";
   const Captured sum = capture_sum(*device_, 1 << 24);
-  ProgramStep step;
-  step.capture = sum.capture.get();
-  const double all = best_of(*device_->assemble(std::span(&step, 1)), 10);
-  step.budget = {0, 1};
-  const double one = best_of(*device_->assemble(std::span(&step, 1)), 10);
-  step.budget = {0, device_->info().num_groups / 2};
-  const double half = best_of(*device_->assemble(std::span(&step, 1)), 10);
+  const auto time_on = [&](Budget budget) {
+    return best_of(*testing::assemble_alone(*device_, *sum.capture, budget), 10);
+  };
+  const double all = time_on({});
+  const double one = time_on({0, 1});
+  const double half = time_on({0, device_->info().num_groups / 2});
   RecordProperty("all_us", std::to_string(all * 1e3));
   printf("sum of 2^24 floats: all %.1f us, half %.1f us, one group %.1f us\n", all * 1e3,
          half * 1e3, one * 1e3);
@@ -184,11 +175,8 @@ TEST_F(CudaDevice, AProfilerSeesKernelsInTheirSmSets) {
 TEST_F(CudaDevice, FreeProgramsFinishTogether) {
   const Captured a = capture_sum(*device_, 1 << 20);
   const Captured b = capture_sum(*device_, 1 << 20);
-  ProgramStep step;
-  step.capture = a.capture.get();
-  const auto first = device_->assemble(std::span(&step, 1));
-  step.capture = b.capture.get();
-  const auto second = device_->assemble(std::span(&step, 1));
+  const auto first = testing::assemble_alone(*device_, *a.capture);
+  const auto second = testing::assemble_alone(*device_, *b.capture);
   std::vector<Program*> programs = {first.get(), second.get()};
   const std::vector<int> repeats = {3, 5};
   EXPECT_GT(device_->run_free(programs, repeats), 0);

@@ -46,14 +46,8 @@ struct Arithmetic {
 };
 void PrintTo(const Arithmetic& mode, std::ostream* out) { *out << mode.name; }
 
-class CudaKernel : public ::testing::TestWithParam<Arithmetic> {
+class CudaKernel : public testing::OnCudaDevice<::testing::TestWithParam<Arithmetic>> {
  protected:
-  void SetUp() override {
-    std::string reason;
-    device_ = testing::cuda_device(&reason);
-    if (device_ == nullptr) GTEST_SKIP() << reason;
-  }
-
   /// Every variant at the full width and at half of it gives what plain loops give.
   void check(const NodeCase& base, bool is_timed = false, Kept kept = Kept::kNothing) {
     const Arithmetic& mode = GetParam();

@@ -167,6 +167,13 @@ Device* cuda_device(std::string* reason) {
   return device.get();
 }
 
+std::unique_ptr<Program> assemble_alone(Device& device, const Capture& capture, Budget budget) {
+  ProgramStep step;
+  step.capture = &capture;
+  step.budget = budget;
+  return device.assemble(std::span(&step, 1));
+}
+
 NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
                    const std::vector<int>& constants, Attributes attributes,
                    std::vector<PostOp> posts, unsigned seed) {
@@ -311,9 +318,7 @@ std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Pr
         const Buffers buffers = bind(device, node, *kernel);
         const std::unique_ptr<Capture> capture = device.capture(*kernel, buffers.bindings);
         result.footprint = capture->footprint();
-        ProgramStep step;
-        step.capture = capture.get();
-        device.assemble(std::span(&step, 1))->run();
+        assemble_alone(device, *capture)->run();
         const Tensor raw = download(device, node, buffers.bindings.outputs[0]);
         result.bytes.assign(raw.bytes(), raw.bytes() + raw.size_bytes());
         const bool is_intact =

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "device/device.h"
 #include "graph/graph.h"
 
@@ -12,6 +14,21 @@ namespace gacer::testing {
 
 /// The CUDA device of this machine, opened once; nullptr without one, `reason` says why.
 Device* cuda_device(std::string* reason);
+
+/// Tests of that device, skipped with the reason where there is none.
+template <typename Base>
+class OnCudaDevice : public Base {
+ protected:
+  void SetUp() override {
+    std::string reason;
+    device_ = cuda_device(&reason);
+    if (device_ == nullptr) GTEST_SKIP() << reason;
+  }
+  Device* device_ = nullptr;
+};
+
+/// A program of nothing else.
+std::unique_ptr<Program> assemble_alone(Device& device, const Capture& capture, Budget budget = {});
 
 /// One node over random operands, in f32 and row-major, with what plain loops make of it.
 struct NodeCase {
