@@ -101,8 +101,6 @@ class CudaKernel : public testing::OnCudaDevice<::testing::TestWithParam<Arithme
       EXPECT_TRUE(result.bytes == same->bytes) << result.key;
     }
   }
-
-  Device* device_ = nullptr;
 };
 
 TEST_P(CudaKernel, Convolution3x3WithBiasResidualRelu) {
