@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import threading
 import time
 
 
@@ -41,9 +42,17 @@ class Process:
         except BrokenPipeError:
             raise RuntimeError(f"{self.process.args[0]} has ended before") from None
 
-    def ask(self, line):
+    def ask(self, line, patience_s=None):
+        """What it answers. A program that takes longer than patience_s is killed."""
         self.send(line)
-        return self.read()
+        if patience_s is None:
+            return self.read()
+        killer = threading.Timer(patience_s, self.process.kill)
+        killer.start()
+        try:
+            return self.read()
+        finally:
+            killer.cancel()
 
     def close(self):
         self.process.stdin.close()

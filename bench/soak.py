@@ -1,11 +1,13 @@
 """Runs saved plans in turns for minutes on end and says how their rounds behave.
 
-Usage: soak.py --gacer PROGRAM [--seconds S] [--json FILE] PLAN... [-- OPTIONS OF gacer replay]
+Usage: soak.py --gacer PROGRAM [--seconds S] [--check-steps] [--json FILE] PLAN... [-- OPTIONS OF gacer replay]
 
 For every plan: rounds, their times, the median of the first turn and of the second half (a device
 that was idle needs a while to reach its clock; a hot one loses it), and whether the outputs ever
-changed by a bit, looked at after every turn. Ends with 1 when they did or when the program died,
-and says after how many rounds of which plan.
+changed by a bit, looked at after every turn. Ends with 1 when they did or when the program died or
+hung, and says after how many rounds of which plan. With --check-steps as many rounds again compare
+the result of every step with what the same steps make one after the other: where it differs first
+is a kernel with a race.
 
 Example
   gacer compare zoo:resnet50@8 zoo:vgg16@8 --device cuda --precision fp16 --save-plans plans
@@ -32,6 +34,7 @@ class Soaked:
         self.policy = policy
         self.turns = []    # times of the rounds of each
         self.digests = []  # of the outputs, a turn each
+        self.checked = 0   # rounds whose steps were compared
 
     @property
     def rounds(self):
@@ -49,24 +52,47 @@ class Soaked:
             "median_ms": statistics.median(times), "p99_ms": times[math.ceil(0.99 * len(times)) - 1],
             "max_ms": times[-1], "first_turn_ms": statistics.median(self.turns[0]),
             "second_half_ms": statistics.median(late), "changed_outputs": self.changes,
+            "checked_rounds": self.checked,
             "turn_medians_ms": [statistics.median(turn) for turn in self.turns],
         }  # fmt: skip
 
 
-def take_turns(process, plans, seconds, turn_s):
+class Difference(Exception):
+    """A step made something else than alone."""
+
+
+def check_steps(process, plan, rounds, patience_s):
+    answer = json.loads(process.ask(f"check {plan.number} {rounds}", patience_s))
+    plan.checked += rounds
+    if not answer["differences"]:
+        return
+    first = {}  # of each lane, the others follow from it
+    for found in answer["differences"]:
+        first.setdefault(found["lane"], found)
+    told = "\n".join(f"  {d['tenant']}, node {d['node']}, items {d['chunk']}, {d['variant']}: {d['bytes']} bytes in "
+                     f"{d['first']}..{d['last']} of {d['size']}" for d in first.values())  # fmt: skip
+    raise Difference(f"{plan.policy}: within {plan.checked} rounds a step made something else than alone\n{told}")
+
+
+def take_turns(process, plans, seconds, turn_s, patience_s, checks_steps):
     """Until the time is over or an output has changed."""
-    estimates = {plan.number: float(process.ask(f"{plan.number} 1")) for plan in plans}
+    estimates = {plan.number: float(process.ask(f"{plan.number} 1", patience_s)) for plan in plans}
     begin = time.monotonic()
     turn = 0
     while time.monotonic() - begin < seconds and not any(plan.changes for plan in plans):
         for plan in plans if turn % 2 == 0 else reversed(plans):
             rounds = max(3, math.ceil(1000 * turn_s / max(estimates[plan.number], 1e-3)))
             try:
-                plan.turns.append([float(ms) for ms in process.ask(f"{plan.number} {rounds}").split()])
-                plan.digests.append(process.ask("digest").strip())
+                asked = time.monotonic()
+                answer = process.ask(f"{plan.number} {rounds}", patience_s)
+                plan.turns.append([float(ms) for ms in answer.split()])
+                plan.digests.append(process.ask("digest", patience_s).strip())
+                if checks_steps:
+                    check_steps(process, plan, rounds, patience_s)
             except RuntimeError as error:
+                what = "hung" if time.monotonic() - asked >= patience_s else "died"
                 ran = ", ".join(f"{p.policy} {p.rounds}" for p in plans)
-                sys.exit(f"died in a turn of {plan.policy}, after rounds of {ran}: {error}")
+                sys.exit(f"{what} in a turn of {plan.policy}, after rounds of {ran}: {error}")
             estimates[plan.number] = statistics.median(plan.turns[-1])
         turn += 1
 
@@ -77,7 +103,7 @@ def show(facts):
     for plan in facts:
         drift = plan["second_half_ms"] / max(plan["first_turn_ms"], 1e-9) - 1
         times = [plan[key] for key in ("min_ms", "median_ms", "p99_ms", "max_ms", "first_turn_ms", "second_half_ms")]
-        outputs = f"changed {plan['changed_outputs']} times" if plan["changed_outputs"] else "the same"
+        outputs = "changed" if plan["changed_outputs"] else "the same"
         print(f"{plan['policy']:12} {plan['rounds']:8d} {' '.join(f'{ms:8.3f}' for ms in times)} {100 * drift:+6.1f} %"
               f"  {outputs}")  # fmt: skip
 
@@ -90,6 +116,9 @@ def main():
     parser.add_argument("--gacer", required=True)
     parser.add_argument("--seconds", type=float, default=60, help="for all plans together")
     parser.add_argument("--turn", type=float, default=0.2, metavar="SECONDS", help="of one plan")
+    parser.add_argument("--patience", type=float, default=60, metavar="SECONDS",
+                        help="for the answer of a turn; a program that takes longer hangs and is killed")
+    parser.add_argument("--check-steps", action="store_true", help="also compare what every step makes")
     parser.add_argument("--json", type=pathlib.Path)
     args = parser.parse_args(words[:split])
     with tempfile.TemporaryDirectory() as folder:
@@ -99,8 +128,8 @@ def main():
             process.read()
             costs = json.loads(process.read())["plans"]
             plans = [Soaked(number, cost["policy"]) for number, cost in enumerate(costs)]
-            take_turns(process, plans, args.seconds, args.turn)
-        except RuntimeError as error:
+            take_turns(process, plans, args.seconds, args.turn, args.patience, args.check_steps)
+        except (RuntimeError, Difference) as error:
             sys.exit(str(error))
         finally:
             process.end()

@@ -137,6 +137,15 @@ struct LoadCosts {
   double launch_us = 0;    ///< host time of starting a round; median
 };
 
+/// A step's result that was not, bit by bit, what it is when a plan's steps run one after the
+/// other. Positions are bytes of the result as if its elements lay side by side.
+struct StepDifference {
+  StepRef step;
+  std::int64_t bytes = 0;  ///< that differed, in all rounds
+  std::int64_t first = 0, last = 0;
+  std::int64_t size = 0;  ///< of the result
+};
+
 /// Tenants on one device: profile, plan, compile, run. Not thread-safe; one engine a device.
 class Engine {
  public:
@@ -178,6 +187,11 @@ class Engine {
   void set_input(int tenant, const std::string& name, const Tensor& value);
   /// One round of a loaded plan; milliseconds.
   double run_round(int loaded = 0);
+  /// Rounds of a loaded plan in which the result of every step is compared with what the same steps
+  /// make one after the other. What differed, the first of each lane first: there it began. The
+  /// first call needs memory for all results. Error{kUnsupported} on a device that computes
+  /// nothing.
+  std::vector<StepDifference> check_steps(int rounds, int loaded = 0);
   /// Compiles a loaded plan anew, which assembles its program from what is prepared; runs it.
   LoadCosts measure_costs(int loaded = 0);
   /// Bytes of all buffers on the device (arenas, weights, workspaces); 0 when it does not count.

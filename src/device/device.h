@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "device/kernel.h"
+#include "device/rows.h"
 
 namespace gacer {
 
@@ -88,6 +89,10 @@ struct DeviceTiming {
   /// Plans are compared in turns of at least this long. 0: of one round; more where a plan runs at
   /// the clock that the rounds before it left (a GPU at its power limit).
   std::chrono::milliseconds turn{0};
+  /// How long the results of a variant are compared with each other, at most so many, while copies
+  /// of it run side by side: kernels of a GPU may hold races that a busy memory brings out. 0: not.
+  std::chrono::milliseconds repeats{0};
+  int max_repeats = 2000;
 };
 
 /// One device of a backend: memory, kernels, captures, programs. Calls are made from one thread.
@@ -137,6 +142,11 @@ class Device {
   virtual bool compiles_variants() const { return false; }
 
   virtual std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) = 0;
+  /// Kernels that look at what others made. The first copies rows of bytes, side by side: from
+  /// inputs {rows} to outputs {copy}; the second adds to a RowDifference: inputs {rows, copy},
+  /// outputs {difference}. Error{kUnsupported} where nothing is computed.
+  virtual std::unique_ptr<Kernel> make_row_copy(const ByteRows& rows) const;
+  virtual std::unique_ptr<Kernel> make_row_comparison(const ByteRows& rows) const;
   virtual std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) = 0;
   /// Runs each program `repeats[i]` times, all at once, free of each other; milliseconds until the
   /// last is done. Programs must not share written memory.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <map>
 
 #include <gacer/engine.h>
 
@@ -8,6 +9,7 @@
 #include "engine/explain.h"
 #include "engine/guard.h"
 #include "engine/measure.h"
+#include "engine/step_check.h"
 #include "plan/verify.h"
 #include "profile/recording.h"
 
@@ -51,6 +53,12 @@ struct Engine::State {
   explicit State(EngineOptions options) : core(std::move(options)) {}
   EngineCore core;
   std::vector<std::unique_ptr<CompiledPlan>> loaded;  // goes before the core that made it
+  std::map<int, StepCheck> step_checks;               // of loaded plans, before which they go
+
+  void unload() {
+    step_checks.clear();
+    loaded.clear();
+  }
 
   CompiledPlan& require_loaded(int index) const {
     if (loaded.empty()) fail(ErrorKind::kUsage, "no plan is loaded");
@@ -69,7 +77,7 @@ const DeviceInfo& Engine::device() const { return state_->core.problem().device;
 
 int Engine::add_tenant(const TenantSpec& spec) {
   const int index = state_->core.add_tenant(spec);
-  state_->loaded.clear();  // was made for the tenants before
+  state_->unload();  // was made for the tenants before
   return index;
 }
 
@@ -121,7 +129,7 @@ Plan Engine::make_plan(const std::string& policy, const PolicyLimits& limits) {
 
 void Engine::load(const Plan& plan) {
   auto compiled = state_->core.compile(plan);
-  state_->loaded.clear();
+  state_->unload();
   state_->loaded.push_back(std::move(compiled));
   state_->core.compiler().trim();
 }
@@ -135,9 +143,19 @@ const Plan& Engine::plan(int loaded) const { return state_->require_loaded(loade
 
 void Engine::set_input(int tenant, const std::string& name, const Tensor& value) {
   state_->core.set_input(tenant, name, value);
+  state_->step_checks.clear();  // they hold what the inputs before gave
 }
 
 double Engine::run_round(int loaded) { return state_->require_loaded(loaded).run(); }
+
+std::vector<StepDifference> Engine::check_steps(int rounds, int loaded) {
+  EngineCore& core = state_->core;
+  CompiledPlan& compiled = state_->require_loaded(loaded);
+  auto found = state_->step_checks.find(loaded);
+  if (found == state_->step_checks.end())
+    found = state_->step_checks.try_emplace(loaded, core.device(), core.tenants(), compiled).first;
+  return found->second.run(rounds);
+}
 
 std::int64_t Engine::allocated_bytes() const {
   return static_cast<std::int64_t>(state_->core.device().allocated_bytes());

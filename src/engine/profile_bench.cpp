@@ -28,6 +28,15 @@ std::byte* tail_of(const Buffer& buffer) {
   return static_cast<std::byte*>(buffer.data()) + buffer.size() - kTailBytes;
 }
 
+/// Why a variant is rejected that cannot be built or run: a fact about the variant. Other errors
+/// are not, and thrown again.
+std::string reason_of(const Error& error) {
+  if (error.kind() == ErrorKind::kOutOfMemory) return lack_of_memory_text(error.message());
+  if (error.kind() == ErrorKind::kDevice || error.kind() == ErrorKind::kUnsupported)
+    return error.message();
+  throw;
+}
+
 std::string join(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& line : lines) text += (text.empty() ? "" : "; ") + line;
@@ -155,17 +164,21 @@ void ProfileBench::capture_copies(std::int64_t count, const Kernel& kernel,
   }
 }
 
-std::vector<ProgramStep> ProfileBench::make_steps(
-    const std::vector<std::unique_ptr<Capture>>& captures, int width, int repeats) const {
+Budget ProfileBench::budget_of(std::size_t copy, int width) const {
   const int num_groups = device_.info().num_groups;
-  const int num_places = std::max(1, num_groups / width);
+  if (width >= num_groups) return {};
+  const int place = static_cast<int>(copy) % std::max(1, num_groups / width);
+  return {place * width, (place + 1) * width};
+}
+
+std::vector<ProgramStep> ProfileBench::make_steps(
+    std::span<const std::unique_ptr<Capture>> captures, int width, int repeats) const {
   std::vector<ProgramStep> steps;
   for (int repeat = 0; repeat < repeats; ++repeat) {
     for (std::size_t copy = 0; copy < captures.size(); ++copy) {
       ProgramStep step;
       step.capture = captures[copy].get();
-      const int place = static_cast<int>(copy) % num_places;
-      if (width < num_groups) step.budget = {place * width, (place + 1) * width};
+      step.budget = budget_of(copy, width);
       step.lane = static_cast<int>(copy);
       if (repeat > 0)
         step.waits_for = {static_cast<int>(steps.size()) - static_cast<int>(captures.size())};
@@ -320,11 +333,112 @@ Result<void> ProfileBench::check_outputs() {
   return {};
 }
 
+std::int64_t ProfileBench::count_copies(const ProfileRow& row) const {
+  constexpr std::int64_t kCopies = 8;
+  std::int64_t bytes = row.workspace_bytes;
+  for (const auto& [id, buffer] : copies_[0]->inputs)
+    bytes += static_cast<std::int64_t>(buffer->size());
+  for (const auto& [id, buffer] : copies_[0]->outputs)
+    bytes += static_cast<std::int64_t>(buffer->size());
+  const std::int64_t fit = limits_.copies_bytes / std::max<std::int64_t>(bytes, 1);
+  const std::int64_t wanted =
+      device_.is_width_fixed() ? device_.info().num_groups / row.width : kCopies;
+  return std::min(wanted, std::max<std::int64_t>(fit, 1));
+}
+
+Budget ProfileBench::budget_to_compare(std::size_t copy, int width) const {
+  return budget_of(copy, device_.is_width_fixed() ? 1 : width);
+}
+
+std::vector<std::unique_ptr<Capture>> ProfileBench::capture_comparisons(const Kernel& kernel,
+                                                                        int width, std::size_t copy,
+                                                                        RowDifference* found) {
+  std::vector<std::unique_ptr<Capture>> comparisons;
+  const std::vector<void*> addresses = bind(operands(copy), kernel).outputs;
+  for (std::size_t output = 0; output < addresses.size(); ++output) {
+    if (addresses[output] == nullptr) continue;
+    const Result<ByteRows> rows = rows_of(call_.outputs[output]);
+    if (!rows) continue;
+    auto& kept = kept_[output];
+    if (!kept) kept = device_.allocate(std::max<std::size_t>(rows->size(), 1));
+    if (copy == 0) {
+      const auto keep = device_.capture(*device_.make_row_copy(*rows),
+                                        {{addresses[output]}, {kept->data()}, nullptr});
+      ProgramStep step;
+      step.capture = keep.get();
+      step.budget = budget_to_compare(0, width);
+      device_.assemble({&step, 1})->run();
+    }
+    comparisons.push_back(device_.capture(*device_.make_row_comparison(*rows),
+                                          {{addresses[output], kept->data()}, {found}, nullptr}));
+  }
+  return comparisons;
+}
+
+Result<void> ProfileBench::compare_repeats(const ProfileRow& row) {
+  constexpr double kProgramMs = 0.5;
+  constexpr int kMaxRepeats = 16;
+  const Kernel& kernel = *kernel_of_.at(row.variant);
+  std::vector<std::unique_ptr<Capture>> calls;
+  capture_copies(count_copies(row), kernel, calls);
+  if (calls.size() < 2) return {};
+  device_.assemble(make_steps({calls.data(), 1}, row.width, 1))->run();
+  const auto found_there = device_.allocate(calls.size() * sizeof(RowDifference));
+  std::vector<std::vector<std::unique_ptr<Capture>>> comparisons;
+  for (std::size_t copy = 0; copy < calls.size(); ++copy)
+    comparisons.push_back(capture_comparisons(
+        kernel, row.width, copy, static_cast<RowDifference*>(found_there->data()) + copy));
+
+  // Chains of calls with their comparisons, as long as a program is worth it.
+  const double all_ms = row.saturated_ms * static_cast<double>(calls.size());
+  const int repeats =
+      std::clamp(static_cast<int>(std::ceil(kProgramMs / std::max(all_ms, 1e-4))), 1, kMaxRepeats);
+  std::vector<ProgramStep> steps;
+  for (std::size_t copy = 0; copy < calls.size(); ++copy) {
+    bool is_first = true;
+    const auto add = [&](const Capture& capture, Budget budget) {
+      ProgramStep step;
+      step.capture = &capture;
+      step.budget = budget;
+      step.lane = static_cast<int>(copy);
+      if (!is_first) step.waits_for = {static_cast<int>(steps.size()) - 1};
+      is_first = false;
+      steps.push_back(std::move(step));
+    };
+    for (int repeat = 0; repeat < repeats; ++repeat) {
+      add(*calls[copy], budget_of(copy, row.width));
+      for (const auto& comparison : comparisons[copy])
+        add(*comparison, budget_to_compare(copy, row.width));
+    }
+  }
+  const auto program = device_.assemble(steps);
+
+  const std::vector<RowDifference> none(calls.size());
+  std::vector<RowDifference> found = none;
+  const std::size_t bytes = none.size() * sizeof(RowDifference);
+  const double limit_ms = std::chrono::duration<double, std::milli>(limits_.timing.repeats).count();
+  int runs = 0;
+  double spent = 0;
+  while (spent < limit_ms && runs < limits_.timing.max_repeats) {
+    device_.upload(found_there->data(), none.data(), bytes);
+    spent += program->run();
+    runs += repeats * static_cast<int>(calls.size());
+    device_.download(found.data(), found_there->data(), bytes);
+    for (const RowDifference& one : found)
+      if (one.bytes > 0)
+        return refuse(
+            "gave another result beside copies of itself than alone: {} bytes, within {} runs",
+            one.bytes, runs);
+  }
+  return {};
+}
+
 void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, double best_ms,
                            ProfileRow& row) {
   try {
     // Kept while the node is measured: variants share packed weights, which go with the last.
     const Kernel* kernel = kernels_.emplace_back(impl.prepare(call, row.variant)).get();
+    kernel_of_[row.variant] = kernel;
     row.workspace_bytes = static_cast<std::int64_t>(kernel->workspace_bytes());
     std::vector<std::unique_ptr<Capture>> captures;
     captures.push_back(capture(0, *kernel));
@@ -348,28 +462,22 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
     row.solo_ms = time_calls(captures, row.width, row.solo_ms);
     if (row.saturated_ms > 0) return;
 
-    const int num_groups = device_.info().num_groups;
-    std::int64_t copies = device_.is_width_fixed() ? num_groups / row.width : 8;
-    std::int64_t copy_bytes = row.workspace_bytes;
-    for (const auto& [id, buffer] : copies_[0]->inputs)
-      copy_bytes += static_cast<std::int64_t>(buffer->size());
-    for (const auto& [id, buffer] : copies_[0]->outputs)
-      copy_bytes += static_cast<std::int64_t>(buffer->size());
-    copies = std::min(copies, std::max<std::int64_t>(
-                                  1, limits_.copies_bytes / std::max<std::int64_t>(copy_bytes, 1)));
-    if (copies * row.width < num_groups && device_.is_width_fixed()) return;
+    const std::int64_t copies = count_copies(row);
+    if (copies * row.width < device_.info().num_groups && device_.is_width_fixed()) return;
     capture_copies(copies, *kernel, captures);
     row.saturated_ms = captures.size() == 1 ? row.solo_ms
                                             : time_calls(captures, row.width, row.solo_ms) /
                                                   static_cast<double>(captures.size());
   } catch (const Error& error) {
-    // A variant that cannot be built or run is a fact about the variant. The rest is not.
-    if (error.kind() == ErrorKind::kOutOfMemory)
-      row.rejected = lack_of_memory_text(error.message());
-    else if (error.kind() == ErrorKind::kDevice || error.kind() == ErrorKind::kUnsupported)
-      row.rejected = error.message();
-    else
-      throw;
+    row.rejected = reason_of(error);
+  }
+}
+
+void ProfileBench::check_repeats(ProfileRow& row) {
+  try {
+    if (const Result<void> same = compare_repeats(row); !same) row.rejected = same.reason();
+  } catch (const Error& error) {
+    row.rejected = reason_of(error);
   }
 }
 

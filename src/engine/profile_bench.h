@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +27,11 @@ class ProfileBench {
   /// from it is timed once and not saturated.
   void measure(const KernelImpl& impl, const KernelCall& call, double best_ms, ProfileRow& row);
 
+  /// Rejects a variant that does not give the same bits whenever it runs: copies of it run side by
+  /// side, for as long as the limits say, and each result is compared with that of a lone run.
+  /// Precondition: a row of measure(), not rejected.
+  void check_repeats(ProfileRow& row);
+
  private:
   /// Operands of one copy, by storage: inputs and outputs apart, even where the graph keeps them in
   /// one buffer.
@@ -40,6 +46,8 @@ class ProfileBench {
   Bindings bind(Operands& operands, const Kernel& kernel) const;
   std::unique_ptr<Capture> capture(std::size_t copy, const Kernel& kernel);
 
+  /// How many copies of a variant fill the device, or fit into the memory for copies.
+  std::int64_t count_copies(const ProfileRow& row) const;
   /// Adds captures of more copies until there are `count`, or as many as there is memory for.
   void capture_copies(std::int64_t count, const Kernel& kernel,
                       std::vector<std::unique_ptr<Capture>>& captures);
@@ -47,8 +55,15 @@ class ProfileBench {
   /// Milliseconds of one call; `copies` chains of calls side by side count as one call.
   double time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
                     double estimate_ms);
-  std::vector<ProgramStep> make_steps(const std::vector<std::unique_ptr<Capture>>& captures,
-                                      int width, int repeats) const;
+  std::vector<ProgramStep> make_steps(std::span<const std::unique_ptr<Capture>> captures, int width,
+                                      int repeats) const;
+  Budget budget_of(std::size_t copy, int width) const;
+  Result<void> compare_repeats(const ProfileRow& row);
+  /// Compare a copy's outputs with those that copy 0, which comes first, has now.
+  std::vector<std::unique_ptr<Capture>> capture_comparisons(const Kernel& kernel, int width,
+                                                            std::size_t copy, RowDifference* found);
+  /// Where kernels that compare run, beside a variant of that width.
+  Budget budget_to_compare(std::size_t copy, int width) const;
   /// Compares what the last run left in copy 0 with the expected outputs.
   Result<void> check_outputs();
   /// Makes outputs, what lies behind them and the workspace no numbers.
@@ -71,10 +86,12 @@ class ProfileBench {
   double flop_ = 0;
   std::vector<std::unique_ptr<Operands>> copies_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
+  std::map<std::string, const Kernel*> kernel_of_;  ///< by variant
   std::optional<std::vector<Tensor>> expected_;
   std::string expected_from_;
-  std::vector<Tensor> actual_;                     ///< scratch
-  std::set<std::pair<std::string, int>> checked_;  ///< variants and widths; 0: at any
+  std::vector<Tensor> actual_;                           ///< scratch
+  std::map<std::size_t, std::unique_ptr<Buffer>> kept_;  ///< outputs of a lone run
+  std::set<std::pair<std::string, int>> checked_;        ///< variants and widths; 0: at any
   bool is_in_memory_order_ = false;  ///< how expected_ and what is compared with it lie
 };
 

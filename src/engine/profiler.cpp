@@ -95,10 +95,10 @@ bool Profiler::is_quarantined_here(const ProfileTask& task, const Candidate& can
   });
 }
 
-void Profiler::measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
-                           double best_ms, ProfileRow& row) {
+template <typename Work>
+void Profiler::announce(ProfileRow& row, const Work& work) {
   if (on_begin) on_begin(row);
-  bench.measure(impl, call, best_ms, row);
+  work();
   if (!row.rejected.empty() && !device_.is_usable()) {
     const std::string reason = row.rejected;
     row.rejected = quarantine_text(reason);
@@ -109,6 +109,39 @@ void Profiler::measure_one(ProfileBench& bench, const KernelImpl& impl, const Ke
          row.variant, reason);
   }
   if (on_end) on_end();
+}
+
+void Profiler::measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
+                           double best_ms, ProfileRow& row) {
+  announce(row, [&] { bench.measure(impl, call, best_ms, row); });
+}
+
+/// Whether another usable row of its width is faster and smaller.
+static bool is_dominated(const std::vector<ProfileRow>& rows, const ProfileRow& row) {
+  return std::any_of(rows.begin(), rows.end(), [&](const ProfileRow& other) {
+    return other.rejected.empty() && other.width == row.width && other.saturated_ms > 0 &&
+           other.solo_ms < row.solo_ms && other.saturated_ms < row.saturated_ms;
+  });
+}
+
+void Profiler::reject_races(ProfileBench& bench, std::vector<ProfileRow>& rows) {
+  std::set<std::string> checked;
+  // What takes the place of a rejected variant is looked at, too.
+  for (bool is_done = false; !is_done;) {
+    is_done = true;
+    for (ProfileRow& row : rows) {
+      if (!row.rejected.empty() || row.saturated_ms <= 0 || checked.contains(row.variant) ||
+          is_dominated(rows, row))
+        continue;
+      check_cancelled();
+      checked.insert(row.variant);
+      announce(row, [&] { bench.check_repeats(row); });
+      if (row.rejected.empty()) continue;
+      is_done = false;
+      for (ProfileRow& other : rows)
+        if (other.variant == row.variant && other.rejected.empty()) other.rejected = row.rejected;
+    }
+  }
 }
 
 void Profiler::repeat_if_close(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
@@ -180,6 +213,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
       check_cancelled();
       repeat_if_close(bench, *measured[i].impl, call, best_by_width[rows[i].width], rows[i]);
     }
+  if (limits_.timing.repeats.count() > 0 && !is_solo) reject_races(bench, rows);
   if (rows.empty() && !is_solo) {
     // An answer too: another attempt would find the same.
     ProfileRow none;

@@ -71,9 +71,15 @@ class Profiler {
  private:
   struct Candidate;
 
+  /// Work on one variant, which may reject its row. Error{kDevice} when the device is lost by it.
+  template <typename Work>
+  void announce(ProfileRow& row, const Work& work);
   /// One variant at one width, in its row.
   void measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
                    double best_ms, ProfileRow& row);
+  /// Rejects variants whose results are not the same in every run: of those that plans may choose,
+  /// for no other is as fast and as small.
+  void reject_races(ProfileBench& bench, std::vector<ProfileRow>& rows);
   bool is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const;
   std::vector<Candidate> find_candidates(const ProfileTask& task, const KernelCall& call,
                                          const std::vector<std::string>& only) const;

@@ -9,7 +9,7 @@ from conftest import make_dense_net
 
 QUICK = ("--time", "100ms", "--rounds", "3")
 SEARCH = ("--evaluations", "200", "--measurements", "4")
-PLAN = 3
+PLAN, UNSUPPORTED = 3, 4
 
 
 @pytest.fixture
@@ -64,7 +64,21 @@ def test_outputs_of_rounds_have_a_digest(gacer, conv, dense, plan):
     assert first == again and re.fullmatch("[0-9a-f]{16}", first)
     assert ask("--seed", "2")[1] != first, "other weights"
     said = gacer("replay", "plan.json", input="digests\n", code=2).stderr
-    assert "'digests' is neither PLAN ROUNDS nor digest" in said
+    assert "'digests' is neither PLAN ROUNDS nor check PLAN ROUNDS nor digest" in said
+
+
+def test_steps_of_rounds_are_compared_with_lone_ones(gacer, conv, dense, plan):
+    answer, _ = gacer("replay", "plan.json", input="check 0 3\n0 1\n").stdout.splitlines()[2:]
+    assert json.loads(answer) == {"rounds": 3, "differences": []}
+    assert "there is no loaded plan 4" in gacer("replay", "plan.json", input="check 4 1\n", code=2).stderr
+    assert "'check 0' is neither" in gacer("replay", "plan.json", input="check 0\n", code=2).stderr
+
+
+def test_a_simulated_device_has_no_steps_to_compare(gacer, conv, tmp_path):
+    gacer("profile", f"{conv}@2", "--record", "rec.json")
+    sim = ("--device", "sim:rec.json")
+    gacer("plan", f"{conv}@2", *sim, "--policy", "streams", "--save-plan", "sim.json", *SEARCH)
+    assert "computes nothing" in gacer("replay", "sim.json", *sim, input="check 0 1\n", code=UNSUPPORTED).stderr
 
 
 def test_plans_name_dimensions_and_priorities(gacer, tmp_path):

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # Answers as `gacer replay` does; the second plan's rounds take 2 ms. Then something happens to it.
 REPLAY = """#!{python}
-import itertools, sys
+import itertools, json, sys, time
 print('{{"ready": true}}')
 print('{{"plans": [{{"policy": "streams"}}, {{"policy": "gacer"}}]}}', flush=True)
 plan = 0
@@ -22,7 +22,14 @@ for count in itertools.count():
     if line == "digest\\n":
         print("fa11" if {changes} and plan == 1 and count > 20 else f"{{plan:04}}", flush=True)
         continue
+    if line.startswith("check"):
+        step = {{"lane": 0, "tenant": "net", "node": 5, "chunk": [0, 2], "variant": "fast", "bytes": 64, "first": 128, "last": 191, "size": 512}}
+        found = [step, {{**step, "node": 6}}] if {differs} and line.startswith("check 1") else []
+        print(json.dumps({{"rounds": 3, "differences": found}}), flush=True)
+        continue
     plan, rounds = map(int, line.split())
+    if {hangs} and count > 20:
+        time.sleep(60)
     if {dies} and plan == 1 and count > 20:
         sys.exit("gacer: device error: unspecified launch failure")
     print(" ".join(["1.0", "2.0"][plan] for _ in range(rounds)), flush=True)
@@ -31,9 +38,9 @@ for count in itertools.count():
 
 @pytest.fixture
 def soak(tmp_path):
-    def run(*arguments, changes=False, dies=False):
+    def run(*arguments, changes=False, differs=False, dies=False, hangs=False):
         replay = tmp_path / "replay"
-        replay.write_text(REPLAY.format(python=sys.executable, changes=changes, dies=dies))
+        replay.write_text(REPLAY.format(python=sys.executable, changes=changes, differs=differs, dies=dies, hangs=hangs))
         replay.chmod(0o755)
         command = [sys.executable, str(ROOT / "bench/soak.py"), "--gacer", str(replay), "--turn", "0.01", *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
@@ -53,7 +60,7 @@ def test_says_how_rounds_behave(soak, tmp_path):
 def test_a_changed_output_is_told(soak):
     result = soak("--seconds", "20", "a.plan.json", "b.plan.json", changes=True)
     assert result.returncode == 1 and "gave other outputs" in result.stderr
-    assert "changed 1 times" in result.stdout
+    assert "  changed" in result.stdout
 
 
 def test_a_death_is_told_with_the_plan(soak):
@@ -63,9 +70,21 @@ def test_a_death_is_told_with_the_plan(soak):
     assert "unspecified launch failure" in result.stderr
 
 
+def test_a_program_that_hangs_is_killed(soak):
+    result = soak("--seconds", "20", "--patience", "0.5", "a.plan.json", "b.plan.json", hangs=True)
+    assert result.returncode == 1 and "hung in a turn of" in result.stderr
+
+
+def test_a_step_that_differs_is_told_without_those_behind_it(soak):
+    result = soak("--seconds", "20", "--check-steps", "a.plan.json", "b.plan.json", differs=True)
+    assert result.returncode == 1
+    assert "gacer: within " in result.stderr and "net, node 5, items [0, 2], fast: 64 bytes in 128..191 of 512" in result.stderr
+    assert "node 6" not in result.stderr
+
+
 def test_runs_saved_plans(gacer, conv, tmp_path):
     gacer("plan", f"{conv}@2", "--policy", "streams", "--save-plan", "plan.json", "--measurements", "2")
-    command = [sys.executable, str(ROOT / "bench/soak.py"), "--gacer", gacer.path, "--seconds", "0.3", "plan.json", "--", "--seed", "3"]
+    command = [sys.executable, str(ROOT / "bench/soak.py"), "--gacer", gacer.path, "--seconds", "0.3", "--check-steps", "plan.json", "--", "--seed", "3"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=gacer.environment)
     assert result.returncode == 0, result.stderr
     assert "streams" in result.stdout and "the same" in result.stdout

@@ -220,5 +220,63 @@ TEST_F(ProfilerTest, AVariantThatWritesWrongIsRejectedWithTheReason) {
   }
 }
 
+/// Another's variants; copies beside the first read nothing but zeros.
+class RacyImpl final : public KernelImpl {
+ public:
+  explicit RacyImpl(const KernelImpl& inner) : inner_(inner) {}
+  std::string_view name() const override { return "racy"; }
+  Result<void> supports(const KernelCall& call) const override { return inner_.supports(call); }
+  std::vector<std::string> variants(const KernelCall& call, int width) const override {
+    return inner_.variants(call, width);
+  }
+  std::unique_ptr<Kernel> prepare(const KernelCall& call, const std::string& key) const override {
+    return std::make_unique<RacyKernel>(inner_.prepare(call, key), call.inputs[0].shape);
+  }
+
+ private:
+  class RacyKernel final : public Kernel {
+   public:
+    RacyKernel(std::unique_ptr<Kernel> inner, const Shape& input)
+        : inner_(std::move(inner)), zeros_(static_cast<std::size_t>(input.num_elements())) {}
+    std::size_t workspace_bytes() const override { return inner_->workspace_bytes(); }
+    bool reads_input(int input) const override { return inner_->reads_input(input); }
+    void record(const Bindings& bindings, Recorder& recorder) const override {
+      if (first_ == nullptr) first_ = bindings.outputs[0];
+      Bindings wrong = bindings;
+      if (bindings.outputs[0] != first_) wrong.inputs[0] = zeros_.data();
+      inner_->record(wrong, recorder);
+    }
+
+   private:
+    std::unique_ptr<Kernel> inner_;
+    mutable std::vector<float> zeros_;
+    mutable const void* first_ = nullptr;
+  };
+  const KernelImpl& inner_;
+};
+
+TEST_F(ProfilerTest, AVariantWhoseResultsAreNotAlwaysTheSameIsRejected) {
+  limits.timing.repeats = std::chrono::milliseconds(5);
+  const PlacedTenant& tenant = *core.tenants()[0];
+  const KernelImpl& plain = *core.device().kernels().back();
+  const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, ChunkRange{0, 4});
+  for (const bool is_racy : {true, false}) {
+    const RacyImpl racy(plain);
+    const KernelImpl& impl = is_racy ? static_cast<const KernelImpl&>(racy) : plain;
+    ProfileBench bench(core.device(), tenant, 0, ChunkRange{0, 4}, core.compiler().constants(),
+                       limits);
+    ProfileRow row;
+    row.variant = impl.variants(call, 1).front();
+    bench.measure(impl, call, 0, row);
+    ASSERT_EQ(row.rejected, "");
+    ASSERT_GT(row.saturated_ms, 0);
+    bench.check_repeats(row);
+    if (is_racy)
+      EXPECT_THAT(row.rejected, ::testing::HasSubstr("gave another result beside copies"));
+    else
+      EXPECT_EQ(row.rejected, "");
+  }
+}
+
 }  // namespace
 }  // namespace gacer

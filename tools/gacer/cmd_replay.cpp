@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -30,8 +31,10 @@ namespace {
 constexpr const char* kFooter = R"(
 The plans' tenants must be the same. Each line of the standard input, PLAN ROUNDS (the number of a
 plan, from 0, and how many rounds), is answered by a line of milliseconds; the line "digest" by a
-number that stands for all outputs of the last round. The first two lines say, in JSON, that the
-first plan has run and what the plans cost.
+number that stands for all outputs of the last round; check PLAN ROUNDS by a line of JSON: rounds
+in which the result of every step is compared with what the same steps make one after the other,
+and those that differed. The first two lines say, in JSON, that the first plan has run and what the
+plans cost.
 
 Example
   echo "0 5" | gacer replay pair.plan.json --device cuda --precision fp16)";
@@ -81,7 +84,7 @@ int read_number(const char*& at, const char* end, const std::string& line) {
   int value = 0;
   const auto [next, code] = std::from_chars(at, end, value);
   if (code != std::errc{} || value < 0)
-    fail(ErrorKind::kUsage, "'{}' is neither PLAN ROUNDS nor digest", line);
+    fail(ErrorKind::kUsage, "'{}' is neither PLAN ROUNDS nor check PLAN ROUNDS nor digest", line);
   at = next;
   return value;
 }
@@ -98,12 +101,35 @@ std::string digest_outputs(const Engine& engine) {
   return hasher.hex();
 }
 
+/// A line of JSON.
+std::string check_steps(Engine& engine, int plan, int rounds) {
+  using Json = nlohmann::json;
+  Json differences = Json::array();
+  for (const StepDifference& found : engine.check_steps(rounds, plan)) {
+    const Step& step = engine.plan(plan).step(found.step);
+    differences.push_back({{"lane", found.step.lane},
+                           {"tenant", engine.tenants()[static_cast<std::size_t>(step.tenant)].name},
+                           {"node", step.node},
+                           {"chunk", {step.chunk.begin, step.chunk.end}},
+                           {"variant", step.variant},
+                           {"bytes", found.bytes},
+                           {"first", found.first},
+                           {"last", found.last},
+                           {"size", found.size}});
+  }
+  return Json{{"rounds", rounds}, {"differences", differences}}.dump(
+      -1, ' ', false, Json::error_handler_t::replace);
+}
+
 void answer(Engine& engine, const std::string& line) {
   if (line == "digest") return print_line(digest_outputs(engine));
-  const char* at = line.data();
-  const char* end = at + line.size();
+  constexpr std::string_view kCheck = "check ";
+  const bool is_check = line.starts_with(kCheck);
+  const char* at = line.data() + (is_check ? kCheck.size() : 0);
+  const char* end = line.data() + line.size();
   const int plan = read_number(at, end, line);
   const int rounds = read_number(at, end, line);
+  if (is_check) return print_line(check_steps(engine, plan, rounds));
   std::string times;
   for (int i = 0; i < rounds; ++i)
     times += fmt::format("{}{:.5f}", i == 0 ? "" : " ", engine.run_round(plan));

@@ -9,6 +9,7 @@
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/openmp_hooks.h"
 #include "backend/cpu/recorder.h"
+#include "backend/cpu/row_check.h"
 #include "backend/cpu/system.h"
 #include "base/error.h"
 
@@ -146,6 +147,14 @@ std::unique_ptr<Capture> CpuDevice::capture(const Kernel& kernel, const Bindings
   CpuRecorder recorder;
   kernel.record(bindings, recorder);
   return std::make_unique<CpuCapture>(std::move(recorder));
+}
+
+std::unique_ptr<Kernel> CpuDevice::make_row_copy(const ByteRows& rows) const {
+  return cpu::make_row_copy(rows);
+}
+
+std::unique_ptr<Kernel> CpuDevice::make_row_comparison(const ByteRows& rows) const {
+  return cpu::make_row_comparison(rows);
 }
 
 std::unique_ptr<Program> CpuDevice::assemble(std::span<const ProgramStep> steps) {

@@ -40,6 +40,8 @@ class CpuDevice final : public Device {
   bool is_width_fixed() const override { return true; }
 
   std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override;
+  std::unique_ptr<Kernel> make_row_copy(const ByteRows& rows) const override;
+  std::unique_ptr<Kernel> make_row_comparison(const ByteRows& rows) const override;
   std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override;
   double run_free(std::span<Program* const> programs, std::span<const int> repeats) override;
 

@@ -9,6 +9,7 @@
 #include "backend/cuda/context.h"
 #include "backend/cuda/dnn_plan.h"
 #include "backend/cuda/program.h"
+#include "backend/cuda/row_check.h"
 #include "backend/cuda/services.h"
 
 namespace gacer::cuda {
@@ -99,7 +100,12 @@ class CudaDevice final : public Device {
   void stop_building() override { services_.workers().drop(); }
   DeviceTiming timing() const override {
     // Its own clock times it, and there are many variants.
-    return {std::chrono::milliseconds(3), false, std::chrono::milliseconds(50)};
+    DeviceTiming timing;
+    timing.variant = std::chrono::milliseconds(3);
+    timing.repeat_close = false;
+    timing.turn = std::chrono::milliseconds(50);
+    timing.repeats = std::chrono::milliseconds(20);
+    return timing;
   }
   std::vector<int> solo_widths() const override {
     const std::vector<int> measured = widths();
@@ -116,6 +122,12 @@ class CudaDevice final : public Device {
   std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
     context_.make_current();
     return capture_kernel(stream_, kernel, bindings, fill_);
+  }
+  std::unique_ptr<Kernel> make_row_copy(const ByteRows& rows) const override {
+    return cuda::make_row_copy(services_, rows);
+  }
+  std::unique_ptr<Kernel> make_row_comparison(const ByteRows& rows) const override {
+    return cuda::make_row_comparison(services_, rows);
   }
   std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
     return std::make_unique<CudaProgram>(context_, stream_, steps);

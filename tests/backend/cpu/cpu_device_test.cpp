@@ -8,6 +8,7 @@
 #include <gacer/error.h>
 
 #include "tests/support/expect_error.h"
+#include "tests/support/row_check.h"
 
 namespace gacer {
 namespace {
@@ -28,6 +29,8 @@ TEST(CpuDevice, OpensByNameAndStatesItsFacts) {
   std::iota(widths.begin(), widths.end(), 1);
   EXPECT_EQ(device->widths(), widths);
 }
+
+TEST(CpuDevice, CopiesAndComparesRows) { testing::expect_row_checks(*open_device("cpu")); }
 
 TEST(CpuDevice, MemoryIsCountedAndRefusedByTheByte) {
   const auto device = open_device("cpu");

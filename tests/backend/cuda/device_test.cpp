@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "tests/backend/cuda/node_run.h"
 #include "tests/support/expect_error.h"
+#include "tests/support/row_check.h"
 
 namespace gacer {
 namespace {
@@ -68,6 +69,8 @@ TEST_F(CudaDevice, RefusesMoreMemoryThanThereIs) {
                         [&] { device_->allocate(free * 2); });
   EXPECT_NO_THROW(device_->allocate(1 << 20));
 }
+
+TEST_F(CudaDevice, CopiesAndComparesRows) { testing::expect_row_checks(*device_); }
 
 TEST_F(CudaDevice, NoNumbersWinInMaxAndMin) {
   for (const char* op : {"Max", "Min"})
