@@ -188,7 +188,7 @@ class Engine {
   /// One round of a loaded plan; milliseconds.
   double run_round(int loaded = 0);
   /// Rounds of a loaded plan in which the result of every step is compared with what the same steps
-  /// make one after the other. What differed, the first of each lane first: there it began. The
+  /// make one after the other. Where they differed first: what follows from that is left out. The
   /// first call needs memory for all results. Error{kUnsupported} on a device that computes
   /// nothing.
   std::vector<StepDifference> check_steps(int rounds, int loaded = 0);

@@ -93,6 +93,8 @@ struct DeviceTiming {
   /// of it run side by side: kernels of a GPU may hold races that a busy memory brings out. 0: not.
   std::chrono::milliseconds repeats{0};
   int max_repeats = 2000;
+  /// How long the steps of a plan that a search has found are compared with lone ones. 0: not.
+  std::chrono::milliseconds plan_repeats{0};
 };
 
 /// One device of a backend: memory, kernels, captures, programs. Calls are made from one thread.

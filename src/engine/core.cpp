@@ -16,14 +16,15 @@
 #include "engine/inputs.h"
 #include "engine/make_problem.h"
 #include "engine/profiler.h"
+#include "engine/step_check.h"
 #include "profile/recording.h"
 
 namespace gacer {
 namespace {
 
 constexpr std::string_view kSimPrefix = "sim:";
-/// How often a plan of stale rows is made again.
-constexpr int kStaleTries = 3;
+/// How often a search is repeated when its plan names variants that turn out to be gone or wrong.
+constexpr int kMostRepeats = 3;
 /// Variants that may take a process down before that counts as the device's own trouble.
 constexpr int kMostQuarantined = 16;
 /// Crashes between two variants, of a process that is started again all the same.
@@ -333,14 +334,65 @@ bool EngineCore::forget_stale_rows(const Plan& plan) {
   return !unknown.empty();
 }
 
+bool EngineCore::reject_races(const Plan& plan) {
+  const std::chrono::milliseconds limit = device_->timing().plan_repeats;
+  if (limit.count() == 0) return false;
+  constexpr int kRounds = 10;
+  std::vector<StepDifference> found;
+  try {
+    const auto compiled = compile(plan);
+    StepCheck check(*device_, tenants_, *compiled);
+    const auto begin = std::chrono::steady_clock::now();
+    do {
+      check_cancelled("planning");
+      report("check", 0, 0, plan.policy);
+      found = check.run(kRounds);
+    } while (found.empty() && std::chrono::steady_clock::now() - begin < limit);
+  } catch (const Error& error) {
+    // No memory to keep all results: then the profile's look at each variant must do.
+    if (error.kind() != ErrorKind::kOutOfMemory) throw;
+  }
+  for (const StepDifference& difference : found) {
+    const Step& step = plan.step(difference.step);
+    const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(step.tenant)]
+                                  .nodes[static_cast<std::size_t>(step.node)];
+    const std::string reason =
+        fmt::format("gave another result in a round of a plan than alone: {} of {} bytes",
+                    difference.bytes, difference.size);
+    warn(fmt::format("'{}' {}; '{}' does without it", step.variant, reason, node.name));
+    for (const ProfileRow& row :
+         rows_.reject(node.signature, step.chunk.size(), step.variant, reason))
+      if (db_) db_->store(profile_key(), row);
+  }
+  if (found.empty()) return false;
+  if (db_) db_->flush();
+  evaluator_.reset();
+  return true;
+}
+
+bool EngineCore::names_rejected(const Plan& plan) const {
+  for (const Lane& lane : plan.lanes)
+    for (const Step& step : lane.steps) {
+      const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(step.tenant)]
+                                    .nodes[static_cast<std::size_t>(step.node)];
+      const auto rejected = rows_.rejected(node.signature, step.chunk.size());
+      if (std::any_of(rejected.begin(), rejected.end(),
+                      [&](const ProfileRow& row) { return row.variant == step.variant; }) &&
+          !rows_.has(node.signature, step.chunk.size(), step.variant))
+        return true;
+    }
+  return false;
+}
+
 Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
   require_tenants();
   const Policy& found = find_policy(policy);
   profile();
-  // Rows may name variants that this build no longer has: those are measured anew.
   for (int tries = 0;; ++tries) {
     Plan plan = search_once(found, policy, limits);
-    if (limits.measurements == 0 || tries == kStaleTries || !forget_stale_rows(plan)) return plan;
+    if (limits.measurements == 0 || tries == kMostRepeats) return plan;
+    // Rows may name variants that this build no longer has: those are measured anew.
+    if (!forget_stale_rows(plan) && !reject_races(plan)) return plan;
     profile();
   }
 }
@@ -392,12 +444,12 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
 Plan EngineCore::search_guarded(const PolicyLimits& limits) {
   std::vector<Plan> simple;
   std::vector<std::unique_ptr<CompiledPlan>> compiled;
-  for (const std::string& name : simple_policies()) {
-    simple.push_back(search(name, limits));
-    compiled.push_back(compile(simple.back()));
-  }
+  for (const std::string& name : simple_policies()) simple.push_back(search(name, limits));
   const Plan regulated = search("gacer", limits);
+  for (Plan& plan : simple)
+    if (names_rejected(plan)) plan = search(plan.policy, limits);
   forget_measurements();
+  for (const Plan& plan : simple) compiled.push_back(compile(plan));
   compiled.push_back(compile(regulated));
   std::vector<std::function<double()>> contenders;
   for (const auto& plan : compiled)

@@ -50,6 +50,9 @@ class EngineCore {
   /// Any policy but "auto". What it measures is kept for the searches that follow, until
   /// forget_measurements().
   Plan search(const std::string& policy, const PolicyLimits& limits);
+  /// Whether a variant of the plan was usable once and is rejected now: a later search has found it
+  /// to be wrong beside others.
+  bool names_rejected(const Plan& plan) const;
   /// gacer, unless the best simple policy is as fast.
   Plan search_guarded(const PolicyLimits& limits);
   void forget_measurements() { evaluator_.reset(); }
@@ -80,6 +83,9 @@ class EngineCore {
   Plan search_once(const Policy& found, const std::string& policy, const PolicyLimits& limits);
   /// Drops the rows of steps whose variant no kernel offers; false when there are none.
   bool forget_stale_rows(const Plan& plan);
+  /// Compares the steps of a plan with lone ones. Drops the rows of variants that were found to
+  /// give other results beside others; false when there are none.
+  bool reject_races(const Plan& plan);
   int place(const TenantSpec& named, const LoadedModel& model);
   void open_profile();
   /// Missing rows come from processes that may crash; what crashed them is quarantined.

@@ -202,6 +202,9 @@ Comparison Engine::compare(const std::vector<std::string>& policies, const Measu
   std::vector<Contender> contenders;
   for (const std::string& policy : expand_policies(policies))
     contenders.push_back(search_contender(core, policy, limits));
+  for (Contender& contender : contenders)
+    if (core.names_rejected(contender.plan))
+      contender = search_contender(core, contender.name, limits);
   core.forget_measurements();
   Comparison comparison = measure_contenders(core, std::move(contenders), measure);
   comparison.profile_s = profile_s;

@@ -104,15 +104,29 @@ void StepCheck::compare_from_now() {
   program_ = device_.assemble(with_followers(comparisons_, /*is_serial=*/false));
 }
 
+std::vector<bool> StepCheck::find_followers(const std::vector<bool>& differing) const {
+  std::vector<bool> follows(differing.size(), false);
+  for (std::size_t s = 0; s < differing.size(); ++s)
+    for (const int before : plan_.steps()[s].waits_for) {
+      const auto b = static_cast<std::size_t>(before);
+      if (differing[b] || follows[b]) follows[s] = true;
+    }
+  return follows;
+}
+
 std::vector<StepDifference> StepCheck::run(int rounds) {
   std::vector<RowDifference> found(results_.size());
   const std::size_t bytes = found.size() * sizeof(RowDifference);
   device_.upload(found_->data(), found.data(), bytes);
   for (int round = 0; round < rounds; ++round) program_->run();
   device_.download(found.data(), found_->data(), bytes);
+  std::vector<bool> differing(plan_.steps().size(), false);
+  for (std::size_t i = 0; i < results_.size(); ++i)
+    if (found[i].bytes > 0) differing[results_[i].step] = true;
+  const std::vector<bool> follows = find_followers(differing);
   std::vector<StepDifference> differences;
   for (std::size_t i = 0; i < results_.size(); ++i) {
-    if (found[i].bytes == 0) continue;
+    if (found[i].bytes == 0 || follows[results_[i].step]) continue;
     StepDifference difference;
     difference.step = plan_.refs()[results_[i].step];
     difference.bytes = static_cast<std::int64_t>(found[i].bytes);

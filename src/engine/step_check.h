@@ -21,8 +21,8 @@ class StepCheck {
   StepCheck(Device& device, const std::vector<std::unique_ptr<PlacedTenant>>& tenants,
             const CompiledPlan& plan);
 
-  /// Rounds of the plan with a comparison after every step; what differed in any of them, in an
-  /// order in which the steps may run: later steps of a lane differ because the first one did.
+  /// Rounds of the plan with a comparison after every step; where they differed first: what waits
+  /// for a step that differed, by whatever way, is left out.
   std::vector<StepDifference> run(int rounds);
 
  private:
@@ -38,6 +38,8 @@ class StepCheck {
   /// The plan's steps in `is_serial` or their own order, each with its followers.
   std::vector<ProgramStep> with_followers(
       const std::vector<std::vector<std::unique_ptr<Capture>>>& followers, bool is_serial) const;
+  /// Of each step: whether it waits, directly or not, for one of `differing`.
+  std::vector<bool> find_followers(const std::vector<bool>& differing) const;
   void keep();
   void compare_from_now();
 

@@ -45,6 +45,26 @@ void ProfileTable::add(ProfileRow row) {
   entry.usable.insert(place, std::move(row));
 }
 
+std::vector<ProfileRow> ProfileTable::reject(const std::string& signature, std::int64_t items,
+                                             const std::string& variant,
+                                             const std::string& reason) {
+  std::vector<ProfileRow> changed;
+  for (const ProfileRow& row : rows(signature, items))
+    if (row.variant == variant) changed.push_back(row);
+  for (ProfileRow& row : changed) {
+    row.rejected = reason;
+    add(row);
+  }
+  return changed;
+}
+
+bool ProfileTable::has(const std::string& signature, std::int64_t items,
+                       const std::string& variant) const {
+  const auto usable = rows(signature, items);
+  return std::any_of(usable.begin(), usable.end(),
+                     [&](const ProfileRow& row) { return row.variant == variant; });
+}
+
 const ProfileTable::Entry* ProfileTable::find_entry(std::string_view signature,
                                                     std::int64_t items) const {
   const auto found = entries_.find(Less::View(signature, items));

@@ -48,6 +48,9 @@ class ProfileTable {
  public:
   /// A row of the same signature, items, variant and width is replaced.
   void add(ProfileRow row);
+  /// Rejects a variant of a node or chunk, on all widths. The rows that changed.
+  std::vector<ProfileRow> reject(const std::string& signature, std::int64_t items,
+                                 const std::string& variant, const std::string& reason);
   /// Forgets a node or chunk.
   void erase(const std::string& signature, std::int64_t items) {
     entries_.erase(std::pair(signature, items));
@@ -64,6 +67,8 @@ class ProfileTable {
   bool has(const std::string& signature, std::int64_t items) const {
     return !rows(signature, items).empty();
   }
+  /// Whether a variant is usable on some width.
+  bool has(const std::string& signature, std::int64_t items, const std::string& variant) const;
   /// Rejected rows of a node or chunk, any order.
   std::span<const ProfileRow> rejected(const std::string& signature, std::int64_t items) const;
   std::size_t size() const;

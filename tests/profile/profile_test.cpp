@@ -47,6 +47,23 @@ TEST(ProfileTable, ReplacesARowOfTheSameKey) {
   EXPECT_EQ(table.size(), 1U);
 }
 
+TEST(ProfileTable, AVariantIsRejectedOnAllWidths) {
+  ProfileTable table;
+  table.add(row("v", 1, 3));
+  table.add(row("v", 2, 2));
+  table.add(row("w", 1, 5));
+  table.add(row("v", 3, 0.1, "hangs"));
+  EXPECT_TRUE(table.has("s", 4, "v"));
+  const std::vector<ProfileRow> changed = table.reject("s", 4, "v", "wrong beside others");
+  ASSERT_EQ(changed.size(), 2U);
+  for (const ProfileRow& one : changed) EXPECT_EQ(one.rejected, "wrong beside others");
+  EXPECT_FALSE(table.has("s", 4, "v"));
+  EXPECT_TRUE(table.has("s", 4, "w"));
+  EXPECT_EQ(table.rejected("s", 4).size(), 3U);
+  EXPECT_TRUE(table.reject("s", 4, "v", "again").empty());
+  EXPECT_TRUE(table.reject("s", 5, "w", "of another chunk").empty());
+}
+
 TEST(ProfileRow, AreaIsTheSaturatedTimeOrTheShareOfTheDevice) {
   ProfileRow made = row("v", 1, 3);
   EXPECT_DOUBLE_EQ(area_ms(made, 2), 1.5);

@@ -105,6 +105,7 @@ class CudaDevice final : public Device {
     timing.repeat_close = false;
     timing.turn = std::chrono::milliseconds(50);
     timing.repeats = std::chrono::milliseconds(20);
+    timing.plan_repeats = std::chrono::milliseconds(500);
     return timing;
   }
   std::vector<int> solo_widths() const override {
