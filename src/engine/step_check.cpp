@@ -39,10 +39,10 @@ void StepCheck::find_results(const std::vector<std::unique_ptr<PlacedTenant>>& t
       const ValueId id = call.node.outputs[i];
       const Result<ByteRows> rows = rows_of(call.outputs[i]);
       if (!rows) fail(ErrorKind::kUnsupported, "{}", rows.reason());
-      results_.push_back({s, *rows, bytes});
-      addresses_.push_back(tenant.storage(id) +
-                           chunk_offset_bytes(tenant.graph(), id, step.chunk.begin));
-      bytes += aligned(results_.back().rows.size());
+      std::byte* const made =
+          tenant.storage(id) + chunk_offset_bytes(tenant.graph(), id, step.chunk.begin);
+      results_.push_back({s, *rows, made, bytes});
+      bytes += aligned(rows->size());
     }
   }
   kept_ = device_.allocate(std::max(bytes, kAlignment));
@@ -82,11 +82,10 @@ std::vector<ProgramStep> StepCheck::with_followers(
 
 void StepCheck::keep() {
   std::vector<std::vector<std::unique_ptr<Capture>>> copies(plan_.steps().size());
-  for (std::size_t i = 0; i < results_.size(); ++i) {
-    const Kept& result = results_[i];
+  for (const Kept& result : results_) {
     const auto kernel = device_.make_row_copy(result.rows);
     copies[result.step].push_back(
-        device_.capture(*kernel, {{addresses_[i]}, {at(*kept_, result.begin)}, nullptr}));
+        device_.capture(*kernel, {{result.made}, {at(*kept_, result.begin)}, nullptr}));
   }
   device_.assemble(with_followers(copies, /*is_serial=*/true))->run();
 }
@@ -97,7 +96,7 @@ void StepCheck::compare_from_now() {
     const Kept& result = results_[i];
     const auto kernel = device_.make_row_comparison(result.rows);
     comparisons_[result.step].push_back(
-        device_.capture(*kernel, {{addresses_[i], at(*kept_, result.begin)},
+        device_.capture(*kernel, {{result.made, at(*kept_, result.begin)},
                                   {at(*found_, i * sizeof(RowDifference))},
                                   nullptr}));
   }

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <vector>
 
 #include <gacer/engine.h>
@@ -30,6 +29,7 @@ class StepCheck {
   struct Kept {
     std::size_t step = 0;  ///< of the plan's steps()
     ByteRows rows;
+    void* made = nullptr;   ///< where steps put it
     std::size_t begin = 0;  ///< of its copy in kept_
   };
 
@@ -46,7 +46,6 @@ class StepCheck {
   Device& device_;
   const CompiledPlan& plan_;
   std::vector<Kept> results_;
-  std::vector<void*> addresses_;  ///< of the results
   std::unique_ptr<Buffer> kept_;
   std::unique_ptr<Buffer> found_;                                   ///< a RowDifference a result
   std::vector<std::vector<std::unique_ptr<Capture>>> comparisons_;  ///< of each step

@@ -33,8 +33,8 @@ The plans' tenants must be the same. Each line of the standard input, PLAN ROUND
 plan, from 0, and how many rounds), is answered by a line of milliseconds; the line "digest" by a
 number that stands for all outputs of the last round; check PLAN ROUNDS by a line of JSON: rounds
 in which the result of every step is compared with what the same steps make one after the other,
-and the first that differed. The first two lines say, in JSON, that the first plan has run and what the
-plans cost.
+and the first that differed. The first two lines say, in JSON, that the first plan has run and what
+the plans cost.
 
 Example
   echo "0 5" | gacer replay pair.plan.json --device cuda --precision fp16)";
