@@ -23,8 +23,8 @@ namespace gacer {
 namespace {
 
 constexpr std::string_view kSimPrefix = "sim:";
-/// How often a search is repeated when its plan names variants that turn out to be gone or wrong.
-constexpr int kMostRepeats = 3;
+/// Searches for one plan: another follows when it names variants that turn out to be gone or wrong.
+constexpr int kMostSearches = 8;
 /// Variants that may take a process down before that counts as the device's own trouble.
 constexpr int kMostQuarantined = 16;
 /// Crashes between two variants, of a process that is started again all the same.
@@ -76,9 +76,12 @@ std::string default_profile_path() {
 }
 
 EngineCore::EngineCore(EngineOptions options)
+    : EngineCore(options, open_device(options.device, options.device_options)) {}
+
+EngineCore::EngineCore(EngineOptions options, std::unique_ptr<Device> device)
     : options_(std::move(options)),
       precision_(parse_precision_option(options_.precision)),
-      device_(open_device(options_.device, options_.device_options)),
+      device_(std::move(device)),
       loader_(*device_, precision_, options_.disabled_passes),
       compiler_(*device_, tenants_) {
   problem_.device = device_->info();
@@ -388,13 +391,17 @@ Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
   require_tenants();
   const Policy& found = find_policy(policy);
   profile();
-  for (int tries = 0;; ++tries) {
+  for (int tries = 0; tries < kMostSearches; ++tries) {
     Plan plan = search_once(found, policy, limits);
-    if (limits.measurements == 0 || tries == kMostRepeats) return plan;
+    if (limits.measurements == 0) return plan;
     // Rows may name variants that this build no longer has: those are measured anew.
     if (!forget_stale_rows(plan) && !reject_races(plan)) return plan;
     profile();
   }
+  fail(ErrorKind::kDevice,
+       "policy '{}': the plans of {} searches all name variants that no kernel offers or that give "
+       "other results beside others than alone; the warnings say which",
+       policy, kMostSearches);
 }
 
 void EngineCore::build_ahead() {

@@ -26,6 +26,8 @@ namespace gacer {
 class EngineCore {
  public:
   explicit EngineCore(EngineOptions options);
+  /// The same on a device of the caller's; the options' own is not opened.
+  EngineCore(EngineOptions options, std::unique_ptr<Device> device);
 
   Device& device() { return *device_; }
   const Device& device() const { return *device_; }

@@ -31,6 +31,12 @@ class ForwardingDevice : public Device {
   std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
     return cpu_->capture(kernel, bindings);
   }
+  std::unique_ptr<Kernel> make_row_copy(const ByteRows& rows) const override {
+    return cpu_->make_row_copy(rows);
+  }
+  std::unique_ptr<Kernel> make_row_comparison(const ByteRows& rows) const override {
+    return cpu_->make_row_comparison(rows);
+  }
   std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
     return cpu_->assemble(steps);
   }

@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/error.h"
 #include "engine/core.h"
 #include "engine/profile_bench.h"
+#include "tests/engine/forwarding_device.h"
 #include "tests/engine/support.h"
 #include "tests/support/expect_error.h"
 
@@ -276,6 +278,42 @@ TEST_F(ProfilerTest, AVariantWhoseResultsAreNotAlwaysTheSameIsRejected) {
     else
       EXPECT_EQ(row.rejected, "");
   }
+}
+
+/// Has memory until told otherwise.
+class FullDevice final : public testing::ForwardingDevice {
+ public:
+  std::unique_ptr<Buffer> allocate(std::size_t bytes) override {
+    if (is_full) fail(ErrorKind::kOutOfMemory, "{} bytes asked for, 0 free", bytes);
+    return ForwardingDevice::allocate(bytes);
+  }
+  bool is_full = false;
+};
+
+TEST(ProfileBench, AVariantWhoseResultsCannotBeKeptStaysAsItIs) {
+  auto owned = std::make_unique<FullDevice>();
+  FullDevice& device = *owned;
+  EngineCore core(testing::plain_options(), std::move(owned));
+  core.add_graph(testing::named_spec("net", 4), testing::make_random_net(1, 4, 8));
+  ProfileLimits limits;
+  limits.min_runs = 1;
+  limits.timing.variant = std::chrono::microseconds(200);
+  limits.timing.repeats = std::chrono::milliseconds(5);
+  const PlacedTenant& tenant = *core.tenants()[0];
+  const RacyImpl racy(*device.kernels().back());
+  const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, ChunkRange{0, 4});
+  ProfileBench bench(device, tenant, 0, ChunkRange{0, 4}, core.compiler().constants(), limits);
+  ProfileRow row;
+  row.variant = racy.variants(call, 1).front();
+  bench.measure(racy, call, 0, row);
+  ASSERT_EQ(row.rejected, "");
+  const ProfileRow before = row;
+  device.is_full = true;
+  bench.check_repeats(row);
+  EXPECT_EQ(row, before) << row.rejected;
+  device.is_full = false;
+  bench.check_repeats(row);
+  EXPECT_THAT(row.rejected, ::testing::HasSubstr("gave another result beside copies"));
 }
 
 }  // namespace

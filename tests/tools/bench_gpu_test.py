@@ -22,12 +22,15 @@ GACER = f"""#!{sys.executable} -S
 import json, os, pathlib, shutil, sys
 here = pathlib.Path(__file__).parent
 command, *rest = sys.argv[1:]
+if command == "--version":
+    sys.exit(print((here / "version").read_text()))
 after = lambda option: rest[rest.index(option) + 1]
 if command == "zoo":
     shutil.copy(here / "model.onnx", after("--out"))
 elif command == "profile":
     sys.exit("unprofiled@" in rest[0])
 elif command == "compare":
+    (here / "planned").open("a").write(after("--search-time") + "\\n")
     if any("unplanned@" in word for word in rest):
         sys.exit("no plan")
     policies = [dict(name=name, round_ms=dict(median=1), outputs_match=True) for name in ("streams", "gacer")]
@@ -75,6 +78,7 @@ class BenchGpu(unittest.TestCase):
         self.out.mkdir()
         (self.root / "gacer").write_text(GACER)
         (self.root / "gacer").chmod(0o755)
+        (self.root / "version").write_text("1")
         (self.root / "worker.py").write_text(WORKER)
         info = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
         graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info("x")], [info("y")])
@@ -83,11 +87,11 @@ class BenchGpu(unittest.TestCase):
                              ("far", [1, 2, 3.1]), ("near", [1, 2, 3.01])):
             numpy.save(self.root / f"{name}.npy", numpy.array(values, numpy.float32))
 
-    def run_cells(self, *cells, plan_only=False, start_worker=None):
+    def run_cells(self, *cells, plan_only=False, search_time="1s", start_worker=None):
         bench = gpu.Bench(argparse.Namespace(
             cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out), work=str(self.root / "work"),
-            batch=8, turns=2, rounds=4, measurements=1, search_time="1s", time="1s", plan_only=plan_only,
-            max_autotune=False, autotune_limit=0, mps=False))
+            batch=8, turns=2, rounds=4, measurements=1, search_time=search_time, time="1s",
+            plan_only=plan_only, max_autotune=False, autotune_limit=0, mps=False))
         bench.mixes = {"mix": ["good", "far"]}
         bench.warm = lambda *_: {}
         command = [sys.executable, "-S", str(self.root / "worker.py"), str(self.root)]
@@ -166,6 +170,20 @@ class BenchGpu(unittest.TestCase):
     def test_planning_alone_keeps_result_files(self):
         self.assertEqual(list(self.run_cells("unplanned", "good", plan_only=True).failed), ["unplanned"])
         self.assertEqual([path.read_text() for path in self.out.iterdir()], ["old", "old"])
+
+    def test_plans_of_an_earlier_call_are_taken_if_nothing_has_changed(self):
+        def planned():
+            return (self.root / "planned").read_text().split()
+
+        self.run_cells("good", "unplanned", plan_only=True)
+        self.run_cells("good", "unplanned")
+        self.assertEqual(planned(), ["1s"] * 3, "the cell that failed is tried again")
+        self.assertEqual(self.written(), ["good"])
+        self.run_cells("good", search_time="2s")
+        (self.root / "version").write_text("2")
+        self.run_cells("good", search_time="2s")
+        self.run_cells("good", search_time="2s")
+        self.assertEqual(planned(), ["1s"] * 3 + ["2s"] * 2)
 
 
 if __name__ == "__main__":
