@@ -5,7 +5,9 @@ Usage: gpu.py --gacer PROGRAM --out FOLDER --batch N [--work FOLDER] CELL...
 A CELL is a mix of bench/mixes.json (A, B, ...) or a model of the zoo. Each cell becomes
 FOLDER/<cell>_b<N>.json; cells of other calls stay, so that results gather over calls. Needs torch,
 torchvision and onnx. Three phases, so that nothing disturbs what is timed: gacer profiles and plans
-every cell; PyTorch loads and compiles every model; then, cell by cell, gacer's plans (a process
+every cell (what an earlier call, say with --plan-only, has done in the same work folder with the
+same program and options is taken); PyTorch loads and compiles every model; then, cell by cell,
+gacer's plans (a process
 that has loaded the saved plans with the profile's help alone) and PyTorch's peers take short turns,
 in alternating order, and the medians of all rounds are kept.
 
@@ -147,11 +149,21 @@ class Bench:
             weights, x = self.export(model)
             port = onnx.load(weights, load_external_data=False).graph.input[0].name
             command += ["--input", f"{model}:{port}={x}"]
-        seconds = run_checked(command, self.file(f"{name}.log"))
+        stamp = pathlib.Path(self.file(f"planned_{name}"))
+        asked_for = json.dumps([self.version(), command])
+        if not stamp.exists() or stamp.read_text() != asked_for:
+            stamp.unlink(missing_ok=True)
+            seconds = run_checked(command, self.file(f"{name}.log"))
+            stamp.write_text(asked_for)
+            say(f"planned {name}: {seconds:.1f} s")
         report = reports.read(self.file(f"{name}.json"))
         times = {p["name"]: round(p["round_ms"]["median"], 4) for p in report["policies"]}
-        say(f"plan {name}: {seconds:.1f} s, {times}, chosen {report['chosen']}")
+        say(f"plans of {name}: {times}, chosen {report['chosen']}")
         return report
+
+    def version(self):
+        return subprocess.run([self.args.gacer, "--version"], check=True, capture_output=True,
+                              text=True).stdout
 
     def warm(self, models, kind, limit_s=float("inf")):
         """Compiles models side by side; the reasons of those that fail or take too long."""
