@@ -16,7 +16,10 @@
 namespace gacer {
 namespace {
 
-constexpr double kFarFromBest = 4;
+/// Of what is so much slower than the best, a lone first run is enough to know. That of a short
+/// kernel is longer than later ones.
+constexpr double kFarFromBest = 2.5;
+constexpr double kShortMs = 0.01;
 /// What lies behind every operand: no number, which nothing may read or overwrite.
 constexpr std::size_t kTailBytes = 256;
 
@@ -458,7 +461,7 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
       }
       checked_.insert(checked);
     }
-    if (best_ms > 0 && row.solo_ms > kFarFromBest * std::max(best_ms, 0.02)) return;
+    if (best_ms > 0 && row.solo_ms > kFarFromBest * std::max(best_ms, kShortMs)) return;
     row.solo_ms = time_calls(captures, row.width, row.solo_ms);
     if (row.saturated_ms > 0) return;
 

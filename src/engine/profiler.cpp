@@ -124,6 +124,29 @@ static bool is_dominated(const std::vector<ProfileRow>& rows, const ProfileRow& 
   });
 }
 
+/// Whether others of the widest part of the device are much faster there, and others much smaller:
+/// then a variant is not worth a row on a narrower one, neither its own nor an estimate from the
+/// wider one's. Rows come widest first.
+static bool is_outclassed(const std::vector<ProfileRow>& rows, const std::string& variant,
+                          int width) {
+  constexpr double kMuch = 1.6;  // the share of its area that a variant loses on a quarter: .4
+  if (rows.empty() || rows[0].width == width) return false;
+  const ProfileRow* own = nullptr;
+  double fastest = 0;
+  double smallest = 0;
+  const auto lower = [](double& least, double ms) {
+    if (ms > 0 && (least == 0 || ms < least)) least = ms;
+  };
+  for (const ProfileRow& row : rows) {
+    if (!row.rejected.empty() || row.width != rows[0].width) continue;
+    if (row.variant == variant) own = &row;
+    lower(fastest, row.solo_ms);
+    lower(smallest, row.saturated_ms);
+  }
+  return own != nullptr && own->solo_ms > kMuch * fastest &&
+         (own->saturated_ms == 0 || own->saturated_ms > kMuch * smallest);
+}
+
 void Profiler::reject_races(ProfileBench& bench, std::vector<ProfileRow>& rows) {
   std::set<std::string> checked;
   // What takes the place of a rejected variant is looked at, too.
@@ -187,6 +210,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
     check_cancelled();
     if (is_quarantined_here(task, candidate)) continue;
     if (!is_solo && best_ms > 0 && is_hopeless(candidate, op, best_ms)) continue;
+    if (!is_solo && is_outclassed(rows, candidate.key, candidate.width)) continue;
     ProfileRow row;
     row.signature = task.signature;
     row.items = task.items;
@@ -213,7 +237,9 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
       check_cancelled();
       repeat_if_close(bench, *measured[i].impl, call, best_by_width[rows[i].width], rows[i]);
     }
-  if (limits_.timing.repeats.count() > 0 && !is_solo) reject_races(bench, rows);
+  // Few plans hold chunks, and what a search finds is looked at again.
+  const bool is_whole = !range || task.items == graph.batch;
+  if (limits_.timing.repeats.count() > 0 && !is_solo && is_whole) reject_races(bench, rows);
   if (rows.empty() && !is_solo) {
     // An answer too: another attempt would find the same.
     ProfileRow none;

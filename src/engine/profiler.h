@@ -60,7 +60,8 @@ class Profiler {
   const ProfileTable* known = nullptr;
   const std::atomic<bool>* is_cancelled = nullptr;
 
-  /// All variants at all widths of a task. `only` restricts them to these keys when not empty and
+  /// All variants at all widths of a task, but on narrow ones those that others beat by far on the
+  /// widest. `only` restricts them to these keys when not empty and
   /// one of them exists. A task with widths of its own takes exactly these keys, as far as `known`
   /// has no row of them there, and their areas from `known`. Returns the rows. Error{kInterrupted}
   /// between two variants: then nothing of the task is reported. Error{kDevice} when a variant
@@ -77,8 +78,8 @@ class Profiler {
   /// One variant at one width, in its row.
   void measure_one(ProfileBench& bench, const KernelImpl& impl, const KernelCall& call,
                    double best_ms, ProfileRow& row);
-  /// Rejects variants whose results are not the same in every run: of those that plans may choose,
-  /// for no other is as fast and as small.
+  /// Rejects variants of a whole node whose results are not the same in every run: of those that
+  /// plans may choose, for no other is as fast and as small.
   void reject_races(ProfileBench& bench, std::vector<ProfileRow>& rows);
   bool is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const;
   std::vector<Candidate> find_candidates(const ProfileTask& task, const KernelCall& call,

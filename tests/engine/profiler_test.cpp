@@ -10,6 +10,7 @@
 #include "engine/profile_bench.h"
 #include "tests/engine/forwarding_device.h"
 #include "tests/engine/support.h"
+#include "tests/engine/timed_device.h"
 #include "tests/support/expect_error.h"
 
 namespace gacer {
@@ -314,6 +315,82 @@ TEST(ProfileBench, AVariantWhoseResultsCannotBeKeptStaysAsItIs) {
   device.is_full = false;
   bench.check_repeats(row);
   EXPECT_THAT(row.rejected, ::testing::HasSubstr("gave another result beside copies"));
+}
+
+/// Variants by name: milliseconds alone and per copy side by side.
+struct OfKnownTimes final : testing::TimedDevice {
+  OfKnownTimes() {
+    std::vector<std::string> names;
+    for (const auto& [name, ms] : times) names.push_back(name);
+    add_kernels(
+        names, [](const KernelCall&) -> Result<void> { return {}; },
+        [](const std::string& name, const KernelCall&, std::unique_ptr<Kernel> kernel) {
+          return std::make_unique<testing::NamedKernel>(name, std::move(kernel));
+        });
+  }
+  double time_of(std::span<const ProgramStep> steps) const override {
+    const bool is_side_by_side = steps.back().lane > 0;
+    double ms = 0;
+    for (const ProgramStep& step : steps) {
+      const auto found = times.find(name_of(step.capture));
+      if (found == times.end()) continue;
+      ms += is_side_by_side ? found->second.second : found->second.first;
+    }
+    return ms;
+  }
+  std::unique_ptr<Kernel> make_row_comparison(const ByteRows& rows) const override {
+    ++num_comparisons;
+    return TimedDevice::make_row_comparison(rows);
+  }
+  std::map<std::string, std::pair<double, double>> times{
+      {"fair", {1.5, 0.9}},
+      {"poor", {1.7, 0.7}},
+      {"quick", {1, 1}},
+      {"small", {2.2, 0.4}},
+  };
+  mutable int num_comparisons = 0;
+};
+
+struct ProfilerOfKnownTimes : ::testing::Test {
+  ProfilerOfKnownTimes() {
+    core.add_graph(testing::named_spec("net", 4), testing::make_random_net(1, 4, 8));
+    limits.min_runs = 1;
+    limits.timing.variant = std::chrono::microseconds(1);
+    limits.timing.repeat_close = false;
+    task = find_missing_rows(core.problem(), {}).back();
+  }
+  std::vector<ProfileRow> measure(const ProfileTask& what) {
+    return Profiler(device, core.tenants(), core.compiler().constants(), limits).measure(what);
+  }
+  std::set<std::string> names_at(const std::vector<ProfileRow>& rows, int width) {
+    std::set<std::string> names;
+    for (const ProfileRow& row : rows)
+      if (row.width == width && row.rejected.empty())
+        names.insert(row.variant.substr(0, row.variant.find('+')));
+    return names;
+  }
+  std::unique_ptr<OfKnownTimes> owned = std::make_unique<OfKnownTimes>();
+  OfKnownTimes& device = *owned;
+  EngineCore core{testing::plain_options(), std::move(owned)};
+  ProfileLimits limits;
+  ProfileTask task;
+};
+
+TEST_F(ProfilerOfKnownTimes, NarrowWidthsHaveWhatIsNotBeatenByFarOnTheWidest) {
+  const std::vector<ProfileRow> rows = measure(task);
+  EXPECT_THAT(names_at(rows, 16), ::testing::ElementsAre("fair", "poor", "quick", "small"));
+  EXPECT_THAT(names_at(rows, 4), ::testing::ElementsAre("fair", "quick", "small"))
+      << "poor takes 1.7 times as long as quick and 1.75 times the area of small";
+}
+
+TEST_F(ProfilerOfKnownTimes, OnlyVariantsOfWholeNodesAreComparedWithCopies) {
+  limits.timing.repeats = std::chrono::milliseconds(1);
+  ProfileTask chunk = task;
+  chunk.items = 2;
+  measure(chunk);
+  EXPECT_EQ(device.num_comparisons, 0);
+  measure(task);
+  EXPECT_GT(device.num_comparisons, 0);
 }
 
 }  // namespace
