@@ -4,9 +4,9 @@ torch.compile's widest search compiles its candidates one after the other: minut
 Here modules with a few convolutions or linear layers are compiled by themselves, each in one of many
 processes; candidates are timed by one process at a time. What they decided goes to
 TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
-layouts, not on weights). Candidates are compiled in a pool of processes as whole models' are: those that
-fail in a thread are dropped before they are timed, and a decision without them is made again by who knows
-of them.
+layouts, not on weights). While a candidate is timed no other process runs one. Candidates are compiled in a
+pool of processes as whole models' are: those that fail in a thread are dropped before they are timed, and a
+decision without them is made again by who knows of them.
 
 Usage: tune_blocks.py BATCH SECONDS MODEL...
 
@@ -15,7 +15,6 @@ on. Prints a line of JSON: processes, seconds, decisions before and after, versi
 """
 
 import contextlib
-import fcntl
 import json
 import os
 import pathlib
@@ -30,6 +29,7 @@ import torchvision
 from torch._inductor.async_compile import AsyncCompile
 from torch._inductor.runtime import benchmarking
 from torch_models import compile_as, on_device, settings_of
+from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
 IS_WORKER = "--worker"
@@ -94,25 +94,25 @@ def fill(module):
     return module
 
 
-def time_alone(lock):
-    """Candidates are compiled at their first run; they are timed by one process at a time."""
+def time_alone(device):
+    """With the first run, in which a candidate is loaded and cuDNN times its own."""
     original = type(benchmarking.benchmarker).benchmark_gpu
 
     def benchmark(self, run, *args, **kwargs):
-        run()
-        torch.cuda.synchronize()
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
+        with device.alone():
+            run()
+            torch.cuda.synchronize()
             return original(self, run, *args, **kwargs)
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
 
     type(benchmarking.benchmarker).benchmark_gpu = benchmark
 
 
-def tune(module, shape):
+def tune(module, shape, device):
+    with device.together():
+        module, x = fill(module), make_input(shape)
+        torch.cuda.synchronize()
     with settings_of("autotuned"):
-        compile_as("autotuned", fill(module))(make_input(shape))
+        compile_as("autotuned", module)(x)
     torch.cuda.synchronize()
     torch._dynamo.reset()
 
@@ -122,14 +122,15 @@ def work(batch, deadline, index, count, lock, models):
     torch.backends.cudnn.benchmark = True
     failed = 0
     AsyncCompile.wait_pool_ready()
-    with open(lock, "w") as file, torch.inference_mode():
-        time_alone(file)
+    device = Turnstile(lock)
+    time_alone(device)
+    with torch.inference_mode():
         for module, shape in unique_blocks(models, batch)[index::count]:
             if time.time() > deadline:
                 break
             begin = time.time()
             try:
-                tune(module, shape)
+                tune(module, shape, device)
             except Exception as error:  # the others can still be tuned
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)
@@ -171,7 +172,7 @@ def main():
     decisions = read_decisions(shared)
     before = count_decisions(decisions)
     count = max(1, len(os.sched_getaffinity(0)) - 1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         workers = []
         for index in range(count):
             own = pathlib.Path(folder) / str(index)  # they would overwrite each other's decisions
