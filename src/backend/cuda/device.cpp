@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <future>
 
 #include "backend/cuda/blas.h"
 #include "backend/cuda/capture.h"
@@ -17,6 +18,14 @@ namespace gacer::cuda {
 namespace {
 
 CUdeviceptr address(const void* pointer) { return reinterpret_cast<CUdeviceptr>(pointer); }
+
+/// Opens large libraries while the driver makes its context; who calls them says what is missing.
+std::future<void> open_libraries() {
+  return std::async(std::launch::async, [] {
+    dnn_library().error();
+    blas_library().error();
+  });
+}
 
 /// Error{kDevice} when one of them is missing.
 void add_libraries(DeviceInfo& info) {
@@ -194,6 +203,7 @@ std::unique_ptr<Device> open(const std::string& spec, const std::string& options
   const int count = count_devices(&reason);
   if (ordinal >= count)
     fail(ErrorKind::kDevice, "there is no device cuda:{}; {} found ({})", ordinal, count, reason);
+  const std::future<void> libraries = open_libraries();
   return std::make_unique<CudaDevice>(ordinal);
 }
 

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <charconv>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -273,16 +274,28 @@ std::shared_ptr<const DnnPlan> build(const Context& context, std::shared_ptr<Dnn
   return plan;
 }
 
+/// cuDNN takes a while to open: a thread of its own does it while models are read.
+using FutureHandle = std::shared_future<std::shared_ptr<DnnHandle>>;
+
+FutureHandle open_handle(const Context& context) {
+  return std::async(std::launch::async,
+                    [&context] {
+                      context.make_current();
+                      return std::make_shared<DnnHandle>();
+                    })
+      .share();
+}
+
 /// Plans built ahead, by each thread with a handle of its own.
 class Builders {
  public:
-  Builders(const Context& context, WorkerPool& workers, std::shared_ptr<DnnHandle> handle)
+  Builders(const Context& context, WorkerPool& workers, FutureHandle handle)
       : context_(context), handle_(std::move(handle)), queue_(workers) {}
 
   void add(const DnnConv& conv, const DnnEngine& engine) {
     queue_.add(plan_text(conv, engine), [this, conv, engine] {
       context_.make_current();
-      return build(context_, handle_, own_handle(), conv, engine);
+      return build(context_, handle_.get(), own_handle(), conv, engine);
     });
   }
   /// The plan if it was added here; nothing otherwise, or if a thread had no memory for it or for
@@ -305,7 +318,7 @@ class Builders {
   }
 
   const Context& context_;
-  std::shared_ptr<DnnHandle> handle_;
+  FutureHandle handle_;
   std::mutex mutex_;
   std::map<std::thread::id, std::shared_ptr<DnnHandle>> handles_;
   BuildQueue<std::shared_ptr<const DnnPlan>> queue_;  ///< goes first: its work uses the rest
@@ -316,20 +329,17 @@ class Builders {
 struct Dnn::State {
   explicit State(const Services& services)
       : context(services.context()),
-        handle(std::make_shared<DnnHandle>()),
+        handle(open_handle(context)),
         builders(context, services.workers(), handle) {}
 
   Context& context;
-  std::shared_ptr<DnnHandle> handle;
+  FutureHandle handle;
   std::map<std::string, std::vector<DnnEngine>> engines;
   std::map<std::string, std::shared_ptr<const DnnPlan>> plans;
   Builders builders;
 };
 
-Dnn::Dnn(const Services& services) {
-  services.context().make_current();
-  state_ = std::make_unique<State>(services);
-}
+Dnn::Dnn(const Services& services) : state_(std::make_unique<State>(services)) {}
 Dnn::~Dnn() = default;
 
 std::string Dnn::version() {
@@ -344,7 +354,7 @@ const std::vector<DnnEngine>& Dnn::engines(const DnnConv& conv, int sm_target) {
   state_->context.make_current();
   std::vector<DnnEngine> found;
   try {
-    const OperationGraph graph(state_->handle->get(), conv);
+    const OperationGraph graph(state_->handle.get()->get(), conv);
     const bool is_exact = conv.dtype == DType::kF32 && !conv.allow_tf32;
     found = ask_heuristics(graph, CUDNN_HEUR_MODE_A, sm_target, is_exact);
     if (found.empty()) found = ask_heuristics(graph, CUDNN_HEUR_MODE_FALLBACK, sm_target, is_exact);
@@ -361,7 +371,8 @@ std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& e
   plan = state_->builders.take(plan_text(conv, engine));
   if (plan) return plan;
   state_->context.make_current();
-  plan = build(state_->context, state_->handle, state_->handle, conv, engine);
+  const std::shared_ptr<DnnHandle>& handle = state_->handle.get();
+  plan = build(state_->context, handle, handle, conv, engine);
   return plan;
 }
 

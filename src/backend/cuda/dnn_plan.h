@@ -66,6 +66,7 @@ class DnnPlan {
 /// cuDNN on one device: heuristics and plans, each kept by its text.
 class Dnn {
  public:
+  /// Errors of opening cuDNN are thrown by who first needs it.
   explicit Dnn(const Services& services);
   ~Dnn();
   Dnn(const Dnn&) = delete;

@@ -2,8 +2,6 @@
 
 #include <dlfcn.h>
 
-#include <mutex>
-
 #include "backend/cuda/blas.h"
 #include "backend/cuda/dnn.h"
 #include "backend/cuda/driver.h"
@@ -11,17 +9,9 @@
 #include "base/error.h"
 
 namespace gacer::cuda {
-namespace {
-
-std::mutex& open_mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
-
-}  // namespace
 
 void Library::open() {
-  const std::lock_guard<std::mutex> lock(open_mutex());
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (is_opened_) return;
   handle_ = dlopen(file_, RTLD_NOW | RTLD_GLOBAL);
   if (handle_ == nullptr) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <mutex>
 #include <string>
 
 namespace gacer::cuda {
@@ -23,6 +24,7 @@ class Library {
   void open();
 
   const char* file_;
+  std::mutex mutex_;
   bool is_opened_ = false;
   void* handle_ = nullptr;
   std::string error_;
