@@ -19,7 +19,8 @@ peers/tune_blocks.py fills that on all cores before). --mps: mixes as one
 process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
 process's end; what an empty round takes is kept beside it and not subtracted.
 
-What could not be measured is listed with the reason. A cell that fails has no result file, not even
+With --missing, cells that have a result of this program with the peers asked for are left out, so
+a call that was cut short can be repeated. What could not be measured is listed with the reason. A cell that fails has no result file, not even
 one of an earlier call; outputs that are too far from PyTorch's are a failure.
 """
 
@@ -69,6 +70,7 @@ class Bench:
             folder.mkdir(parents=True, exist_ok=True)
         self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
         self.profile_s = {}
+        self.cells = []
         self.failed = {}      # cells: the reason
         self.worker = None
         self.warm_s = {}      # of autotuned models, side by side
@@ -98,8 +100,18 @@ class Bench:
                 if not self.args.plan_only:
                     self.result_file(cell).unlink(missing_ok=True)
 
+    def is_measured(self, cell):
+        """By this program, beside all peers that are asked for."""
+        if not self.result_file(cell).exists():
+            return False
+        result = json.loads(self.result_file(cell).read_text())
+        wanted = {"autotuned": self.args.max_autotune,
+                  "mps_processes": self.args.mps and len(self.models_of(cell)) > 1}
+        return f"({result['commit']})" in self.version() and not any(
+            wanted.get(peer, False) for peer in result["peers_not_measured"])
+
     def remaining(self):
-        return [cell for cell in dict.fromkeys(self.args.cells) if cell not in self.failed]
+        return [cell for cell in self.cells if cell not in self.failed]
 
     def models_of_remaining(self):
         return sorted({model for cell in self.remaining() for model in self.models_of(cell)})
@@ -219,7 +231,7 @@ class Bench:
                                  "warm_s": self.warm_s[model]}
             say(f"autotuned {model}: {self.warm_s[model]:.1f} s, loaded in "
                 f"{self.tuned[model]['compile_s']:.1f} s")
-        if self.args.mps and any(len(self.models_of(cell)) > 1 for cell in self.args.cells):
+        if self.args.mps and any(len(self.models_of(cell)) > 1 for cell in self.cells):
             self.start_mps()
 
     def start_mps(self):
@@ -411,6 +423,8 @@ class Bench:
         return result
 
     def run(self):
+        self.cells = [cell for cell in dict.fromkeys(self.args.cells)
+                      if not (self.args.missing and self.is_measured(cell))]
         for model in self.models_of_remaining():
             with self.attempt([c for c in self.remaining() if model in self.models_of(c)]):
                 self.export(model)
@@ -464,6 +478,8 @@ def main():
     parser.add_argument("--search-time", default="15s")
     parser.add_argument("--time", default="1s", help="for each policy, before the guard judges")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
+    parser.add_argument("--missing", action="store_true",
+                        help="leave out what is measured at this commit")
     parser.add_argument("--autotune-limit", type=float, default=float("inf"), metavar="SECONDS",
                         help="give up on models that take longer to tune")
     parser.add_argument("--max-autotune", action="store_true",

@@ -8,14 +8,17 @@ layouts, not on weights). While a candidate is timed no other process runs one. 
 pool of processes as whole models' are: those that fail in a thread are dropped before they are timed, and a
 decision without them is made again by who knows of them.
 
-Usage: tune_blocks.py BATCH SECONDS MODEL...
+Usage: tune_blocks.py BATCH SECONDS MODEL... [--keep FILE.json.xz]
 
 Begins no block after SECONDS and ends those that run. What was decided stays, so another call goes
-on. Prints a line of JSON: processes, seconds, decisions before and after, versions.
+on; with --keep also on another machine of the same kind: what the file holds is taken, and it is
+written anew. Prints a line of JSON: processes, seconds, decisions before and after, versions.
 """
 
+import argparse
 import contextlib
 import json
+import lzma
 import os
 import pathlib
 import shutil
@@ -32,7 +35,6 @@ from torch_models import compile_as, on_device, settings_of
 from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
-IS_WORKER = "--worker"
 
 
 def shapes_of(value):
@@ -155,23 +157,43 @@ def read_decisions(folder):
     return files
 
 
+def write_decisions(folder, files):
+    for name, file in files.items():
+        (folder / "cache" / name).write_text(json.dumps(file))
+
+
 def count_decisions(files):
     return sum(len(known) for file in files.values() for known in file.get("cache", {}).values())
 
 
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("batch", type=int)
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--keep", type=pathlib.Path)
+    # Of a process that main() starts: its number, how many there are, their lock; `seconds` is a time.
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
 def main():
-    if IS_WORKER in sys.argv:
-        at = sys.argv.index(IS_WORKER)
-        batch, deadline = int(sys.argv[1]), float(sys.argv[2])
-        index, count, lock = sys.argv[at + 1:at + 4]
-        sys.exit(min(work(batch, deadline, int(index), int(count), lock, sys.argv[3:at]), 100))
-    batch, seconds, models = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]
+    args = parse_arguments()
+    batch, seconds, models = args.batch, args.seconds, args.models
+    if args.worker:
+        index, count, lock = args.worker
+        sys.exit(min(work(batch, seconds, int(index), int(count), lock, models), 100))
     begin = time.time()
     shared = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     (shared / "cache").mkdir(parents=True, exist_ok=True)
     decisions = read_decisions(shared)
+    if args.keep and args.keep.exists():
+        merge(decisions, json.loads(lzma.decompress(args.keep.read_bytes())))
     before = count_decisions(decisions)
+    write_decisions(shared, decisions)
     count = max(1, len(os.sched_getaffinity(0)) - 1)
+    # What a process leaves behind when it is ended may still write there.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         workers = []
         for index in range(count):
@@ -179,22 +201,31 @@ def main():
             shutil.copytree(shared / "cache", own / "cache")
             log = open(own / "log", "w")
             workers.append((own, subprocess.Popen(
-                [sys.executable, __file__, str(batch), str(begin + seconds), *models, IS_WORKER,
+                [sys.executable, __file__, str(batch), str(begin + seconds), *models, "--worker",
                  str(index), str(count), f"{folder}/lock"], stdout=log, stderr=log,
                 env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(own),
                      "TORCHINDUCTOR_QUIESCE_ASYNC_COMPILE_POOL": "0",
                      "TORCHINDUCTOR_COMPILE_THREADS": "2"})))  # 1 would mean no pool
+
+        def collect():
+            for own, _ in workers:
+                merge(decisions, read_decisions(own))
+            write_decisions(shared, decisions)
+            if args.keep:
+                part = args.keep.with_suffix(".part")
+                part.write_bytes(lzma.compress(json.dumps(decisions).encode()))
+                part.replace(args.keep)
+
         failed = []
         for own, process in workers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.1, begin + seconds - time.time()))
+            while process.poll() is None and time.time() < begin + seconds:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(min(20, max(0.1, begin + seconds - time.time())))
+                collect()  # also for who is ended before the last is done
             process.kill()
             if process.wait() > 0:
                 failed.append((own / "log").read_text()[-1500:])
-        for own, _ in workers:
-            merge(decisions, read_decisions(own))
-    for name, file in decisions.items():
-        (shared / "cache" / name).write_text(json.dumps(file))
+        collect()
     print(json.dumps({"models": models, "batch": batch, "processes": count, "failed": failed,
                       "seconds": round(time.time() - begin, 1), "decisions_before": before,
                       "decisions": count_decisions(decisions), "torch": torch.__version__,

@@ -443,6 +443,9 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   context.is_cancelled = options_.is_cancelled;
   Plan plan = found.make(context);
   plan.policy = policy;
+  if (const auto note = plan.notes.find("search"); note != plan.notes.end() && context.device)
+    note->second += fmt::format(", {:.3f} of them compiling and {:.3f} in rounds",
+                                evaluator_->compile_s(), evaluator_->rounds_s());
   device_->stop_building();
   compiler_.trim();
   return plan;

@@ -1,6 +1,7 @@
 #include "engine/evaluator.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 
 #include "engine/guard.h"
@@ -21,6 +22,20 @@ constexpr double kMostRoundsATurn = 5;
 constexpr double kFarDeviations = 4;
 constexpr double kLeastFar = 0.02;
 
+/// Adds the seconds of its life to a sum.
+class AddsSeconds {
+ public:
+  explicit AddsSeconds(double& sum) : sum_(sum) {}
+  ~AddsSeconds() { sum_ += std::chrono::duration<double>(Clock::now() - begin_).count(); }
+  AddsSeconds(const AddsSeconds&) = delete;
+  AddsSeconds& operator=(const AddsSeconds&) = delete;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  double& sum_;
+  Clock::time_point begin_ = Clock::now();
+};
+
 /// The plan as it runs: who made it and what is noted beside it is left out.
 Plan bare_of(const Plan& plan) {
   Plan bare = plan;
@@ -33,6 +48,8 @@ Plan bare_of(const Plan& plan) {
 }  // namespace
 
 void DeviceEvaluator::begin_search() {
+  compile_s_ = 0;
+  rounds_s_ = 0;
   for (Known& known : known_) known.is_new = true;
 }
 
@@ -41,6 +58,11 @@ DeviceEvaluator::Known* DeviceEvaluator::find(std::size_t hash, const Plan& bare
     return known.hash == hash && known.plan == bare;
   });
   return found == known_.end() ? nullptr : &*found;
+}
+
+double DeviceEvaluator::run(CompiledPlan& compiled) {
+  const AddsSeconds adds(rounds_s_);
+  return compiled.run();
 }
 
 double DeviceEvaluator::measure(CompiledPlan& compiled) {
@@ -52,10 +74,10 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
   for (int round = 0; round < num_rounds_; ++round) {
     if (round >= kMinRounds && spent > kEnoughMs) break;
     if (round % turn == 0) {
-      reference = std::max(reference_->run(), 1e-6);
+      reference = std::max(run(*reference_), 1e-6);
       spent += reference;
     }
-    const double ms = compiled.run();
+    const double ms = run(compiled);
     spent += ms;
     ratios.push_back(ms / reference);
     if (round + 1 == kMinRounds &&
@@ -68,6 +90,7 @@ double DeviceEvaluator::measure(CompiledPlan& compiled) {
 }
 
 Result<std::unique_ptr<CompiledPlan>> DeviceEvaluator::compile(const Plan& plan) {
+  const AddsSeconds adds(compile_s_);
   try {
     return compiler_.compile(problem_, plan);
   } catch (const Error& error) {
@@ -89,11 +112,11 @@ Result<bool> DeviceEvaluator::is_faster(const Plan& changed, const Plan& known) 
     if (!made) return Refusal{made.reason()};
     rival_ = *std::move(made);
     rival_plan_ = std::move(bare);
-    rival_->run();
+    run(*rival_);
   }
   ++num_measured_;
-  compiled->run();
-  return duel([&] { return rival_->run(); }, [&] { return compiled->run(); }).changed_won;
+  run(*compiled);
+  return duel([&] { return run(*rival_); }, [&] { return run(*compiled); }).changed_won;
 }
 
 Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
@@ -108,11 +131,11 @@ Result<double> DeviceEvaluator::evaluate(const Plan& plan) {
   if (!made) return Refusal{made.reason()};
   std::unique_ptr<CompiledPlan> compiled = *std::move(made);
   ++num_measured_;
-  compiled->run();
+  run(*compiled);
   double ms = 0;
   if (!reference_) {
     std::vector<double> times;
-    for (int round = 0; round < num_rounds_; ++round) times.push_back(compiled->run());
+    for (int round = 0; round < num_rounds_; ++round) times.push_back(run(*compiled));
     reference_ms_ = ms = median(times);
     std::vector<double> deviations;
     for (const double time : times) deviations.push_back(std::abs(time - ms));

@@ -29,6 +29,9 @@ class DeviceEvaluator final : public Evaluator {
   /// Rounds of both in turn, few when the changed plan does not lead.
   Result<bool> is_faster(const Plan& changed, const Plan& known) override;
   int num_measured() const { return num_measured_; }
+  /// Of the search that goes on: seconds that compiling plans took, and running their rounds.
+  double compile_s() const { return compile_s_; }
+  double rounds_s() const { return rounds_s_; }
 
  private:
   struct Known {
@@ -39,6 +42,7 @@ class DeviceEvaluator final : public Evaluator {
   };
   Known* find(std::size_t hash, const Plan& bare);
   double measure(CompiledPlan& compiled);
+  double run(CompiledPlan& compiled);
   /// A Refusal for what is the plan's fault.
   Result<std::unique_ptr<CompiledPlan>> compile(const Plan& plan);
 
@@ -46,6 +50,8 @@ class DeviceEvaluator final : public Evaluator {
   const Problem& problem_;
   int num_rounds_;
   int num_measured_ = 0;
+  double compile_s_ = 0;
+  double rounds_s_ = 0;
   std::unique_ptr<CompiledPlan> reference_;
   double reference_ms_ = 0;
   double best_ratio_ = 1;        ///< of all plans, to the reference

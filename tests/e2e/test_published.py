@@ -6,15 +6,19 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
-def test_tables_and_summary_are_those_of_the_results(tmp_path):
-    results = shutil.copytree(ROOT / "bench/results/h100", tmp_path / "h100")
-    page = pathlib.Path(shutil.copy(ROOT / "docs/gpu.md", tmp_path))
-    subprocess.run([sys.executable, ROOT / "bench/summarize_gpu.py", results, "--update", page], check=True)
-    assert page.read_text() == (ROOT / "docs/gpu.md").read_text()
-    assert (results / "summary.json").read_text() == (ROOT / "bench/results/h100/summary.json").read_text()
+@pytest.mark.parametrize("gpu, name", [("h100", "gpu.md"), ("h200", "gpu-h200.md")])
+def test_tables_and_summary_are_those_of_the_results(tmp_path, gpu, name):
+    published, page = ROOT / "bench/results" / gpu, ROOT / "docs" / name
+    results = shutil.copytree(published, tmp_path / gpu)
+    copy = pathlib.Path(shutil.copy(page, tmp_path))
+    subprocess.run([sys.executable, ROOT / "bench/summarize_gpu.py", results, "--update", copy], check=True)
+    assert copy.read_text() == page.read_text()
+    assert (results / "summary.json").read_text() == (published / "summary.json").read_text()
 
 
 def test_the_recorded_gpu_can_be_planned_for(gacer):

@@ -87,15 +87,21 @@ class BenchGpu(unittest.TestCase):
                              ("far", [1, 2, 3.1]), ("near", [1, 2, 3.01])):
             numpy.save(self.root / f"{name}.npy", numpy.array(values, numpy.float32))
 
-    def run_cells(self, *cells, plan_only=False, search_time="1s", start_worker=None):
-        bench = gpu.Bench(argparse.Namespace(
-            cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out), work=str(self.root / "work"),
-            batch=8, turns=2, rounds=4, measurements=1, search_time=search_time, time="1s",
-            plan_only=plan_only, max_autotune=False, autotune_limit=0, mps=False))
+    def make_bench(self, *cells, **options):
+        bench = gpu.Bench(argparse.Namespace(**{
+            **dict(cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out),
+                   work=str(self.root / "work"), batch=8, turns=2, rounds=4, measurements=1, search_time="1s",
+                   time="1s", plan_only=False, missing=False, max_autotune=False, autotune_limit=0, mps=False),
+            **options}))
         bench.mixes = {"mix": ["good", "far"]}
         bench.warm = lambda *_: {}
         command = [sys.executable, "-S", str(self.root / "worker.py"), str(self.root)]
-        bench.start_worker = start_worker or (lambda log: gpu.Process(command, bench.file(log)))
+        bench.start_worker = lambda log: gpu.Process(command, bench.file(log))
+        return bench
+
+    def run_cells(self, *cells, plan_only=False, start_worker=None, **options):
+        bench = self.make_bench(*cells, plan_only=plan_only, **options)
+        bench.start_worker = start_worker or bench.start_worker
         for cell in cells:
             (self.out / f"{cell}_b8.json").write_text("old")
         with contextlib.redirect_stdout(io.StringIO()) as self.said:
@@ -184,6 +190,22 @@ class BenchGpu(unittest.TestCase):
         self.run_cells("good", search_time="2s")
         self.run_cells("good", search_time="2s")
         self.assertEqual(planned(), ["1s"] * 3 + ["2s"] * 2)
+
+    def test_what_this_program_has_measured_is_not_missing(self):
+        (self.root / "version").write_text("gacer 0.1.0 (new)")
+        self.run_cells("good", "far", "near")
+        with contextlib.redirect_stdout(io.StringIO()):
+            results = self.make_bench("good", "far", "near", missing=True).run()
+        self.assertEqual(results, [], "far has failed again")
+        self.assertEqual(self.written(), ["good", "near"])
+
+        for expected, options in ((True, {"mps": True}), (False, {"max_autotune": True})):
+            self.assertEqual(self.make_bench("good", **options).is_measured("good"), expected, options)
+        (self.out / "mix_b8.json").write_text((self.out / "good_b8.json").read_text())
+        self.assertTrue(self.make_bench("mix").is_measured("mix"))
+        self.assertFalse(self.make_bench("mix", mps=True).is_measured("mix"), "mixes have it")
+        (self.root / "version").write_text("gacer 0.1.0 (newer)")
+        self.assertFalse(self.make_bench("good").is_measured("good"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
+# Takes about half an hour on one GPU; with more of them batches run side by side, each on cores of its own.
+# What is there at the same commit is left out, so a call that was cut short is repeated.
+#
+#   bench/gpu.sh BUNDLE RESULTS [WORK]
+#
+# BUNDLE   the unpacked archive of `make device-bundle`
+# RESULTS  bench/results/<gpu>; `bench/summarize_gpu.py RESULTS` makes its summary
+# WORK     profiles, plans, logs and PyTorch's compiled code (default /tmp/gacer-bench)
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '2,11s/^# \?//p' "$0" >&2; exit 2; }
+bundle=$(realpath "$1") results=$(realpath -m "$2") work=$(realpath -m "${3:-/tmp/gacer-bench}")
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+models=(alexnet vgg16 resnet18 resnet50 resnet101 densenet121 mobilenet_v3_large)
+mkdir -p "$results" "$work"
+
+commit=$("$bundle/gacer" --version | sed 's/.*(\(.*\))/\1/')
+gpus=$(nvidia-smi -L | wc -l)
+cores=$(($(nproc) / gpus))
+
+run_tests() {
+  ! grep -qs "\"commit\": \"$commit\"" "$results/tests.json" || return 0
+  tools/test_on_gpu "$bundle" "$results/tests.json"
+}
+
+measure() {  # BATCH OPTION...
+  python3 bench/gpu.py --gacer "$bundle/gacer" --out "$results" --work "$work/b$1" --missing --turns 6 \
+    --batch "$@" A B C "${models[@]}"
+}
+
+measure_batch() {
+  case $1 in
+    8)
+      [ -e "$work/tuned" ] || python3 bench/peers/tune_blocks.py 8 600 "${models[@]}" \
+        --keep "$results/autotuned_b8.json.xz" && touch "$work/tuned"
+      measure 8 --mps --max-autotune
+      ;;
+    *) measure "$1" --measurements 120 --search-time 10s ;;
+  esac
+}
+
+# Batches of one GPU, in turn; those that come after a failure run all the same.
+run_lane() {  # GPU BATCH...
+  local gpu=$1 failed=0
+  shift
+  export CUDA_VISIBLE_DEVICES=$gpu XDG_CACHE_HOME="$work/cache$gpu" TORCHINDUCTOR_CACHE_DIR="$work/inductor$gpu"
+  taskset -cp "$((gpu * cores))-$((gpu * cores + cores - 1))" "$BASHPID" >/dev/null
+  [ "$gpu" != 0 ] || run_tests || failed=1
+  for batch in "$@"; do measure_batch "$batch" || failed=1; done
+  return $failed
+}
+
+case $gpus in
+  0) echo "there is no GPU" >&2; exit 1 ;;
+  1) lanes=("8 1 32") ;;
+  2) lanes=("8" "32 1") ;;
+  *) lanes=("8" "32" "1") ;;
+esac
+pids=()
+for gpu in "${!lanes[@]}"; do
+  read -ra batches <<<"${lanes[$gpu]}"
+  run_lane "$gpu" "${batches[@]}" > >(tee "$work/gpu$gpu.log") 2>&1 &
+  pids+=($!)
+done
+failed=0
+for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+exit $failed
