@@ -19,8 +19,9 @@ peers/tune_blocks.py fills that on all cores before). --mps: mixes as one
 process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
 process's end; what an empty round takes is kept beside it and not subtracted.
 
-With --missing, cells that have a result of this program with the peers asked for are left out, so
-a call that was cut short can be repeated. What could not be measured is listed with the reason. A cell that fails has no result file, not even
+With --missing, cells that have a result of this program (of this commit: builds with changes that
+are not committed look alike) with the peers asked for are left out, so a call that was cut short can
+be repeated. What could not be measured is listed with the reason. A cell that fails has no result file, not even
 one of an earlier call; outputs that are too far from PyTorch's are a failure.
 """
 
@@ -69,6 +70,10 @@ class Bench:
         for folder in (self.work, self.out):
             folder.mkdir(parents=True, exist_ok=True)
         self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
+        self.version = subprocess.run([args.gacer, "--version"], check=True, capture_output=True,
+                                      text=True).stdout
+        # "gacer 0.1.0 (0123abcd)": rows of another program are not this one's.
+        self.profile_file = self.file(f"profile_{self.version.strip().split('(')[-1].rstrip(')')}.db")
         self.profile_s = {}
         self.cells = []
         self.failed = {}      # cells: the reason
@@ -104,10 +109,13 @@ class Bench:
         """By this program, beside all peers that are asked for."""
         if not self.result_file(cell).exists():
             return False
-        result = json.loads(self.result_file(cell).read_text())
+        try:
+            result = json.loads(self.result_file(cell).read_text())
+        except ValueError:  # it was cut short
+            return False
         wanted = {"autotuned": self.args.max_autotune,
                   "mps_processes": self.args.mps and len(self.models_of(cell)) > 1}
-        return f"({result['commit']})" in self.version() and not any(
+        return f"({result['commit']})" in self.version and not any(
             wanted.get(peer, False) for peer in result["peers_not_measured"])
 
     def remaining(self):
@@ -117,7 +125,7 @@ class Bench:
         return sorted({model for cell in self.remaining() for model in self.models_of(cell)})
 
     def engine_options(self):
-        return ["--device", "cuda", "--precision", "fp16", "--db", self.file("profile.db")]
+        return ["--device", "cuda", "--precision", "fp16", "--db", self.profile_file]
 
     def export(self, model):
         path = self.work / f"{model}.onnx"
@@ -133,15 +141,21 @@ class Bench:
     def profile(self, model):
         """Cold: nothing of this model and batch is in the profile unless an earlier one shares it.
 
-        The seconds are kept beside the profile, for calls that find both.
+        The seconds are kept beside the profile, for calls that find both; "cut" while it is made:
+        who finds that completes a profile whose time nobody knows.
         """
-        stamp = self.file(f"profiled_{model}_b{self.args.batch}")
-        if pathlib.Path(stamp).exists():
-            self.profile_s[model] = float(pathlib.Path(stamp).read_text())
+        stamp = pathlib.Path(f"{self.profile_file}.{model}_b{self.args.batch}")
+        known = stamp.read_text() if stamp.exists() else None
+        if known not in (None, "cut"):
+            self.profile_s[model] = float(known)
             return
+        stamp.write_text("cut")
         seconds = run_checked([self.args.gacer, "profile", f"zoo:{model}@{self.args.batch}",
                                *self.engine_options()], self.file(f"profile_{model}.log"))
-        pathlib.Path(stamp).write_text(str(seconds))
+        if known == "cut":
+            say(f"the profile of {model} b{self.args.batch} is complete; it had been cut short")
+            return
+        stamp.write_text(str(seconds))
         self.profile_s[model] = seconds
         say(f"profile {model} b{self.args.batch}: {seconds:.1f} s")
 
@@ -162,7 +176,7 @@ class Bench:
             port = onnx.load(weights, load_external_data=False).graph.input[0].name
             command += ["--input", f"{model}:{port}={x}"]
         stamp = pathlib.Path(self.file(f"planned_{name}"))
-        asked_for = json.dumps([self.version(), command])
+        asked_for = json.dumps([self.version, command])
         if not stamp.exists() or stamp.read_text() != asked_for:
             stamp.unlink(missing_ok=True)
             seconds = run_checked(command, self.file(f"{name}.log"))
@@ -172,10 +186,6 @@ class Bench:
         times = {p["name"]: round(p["round_ms"]["median"], 4) for p in report["policies"]}
         say(f"plans of {name}: {times}, chosen {report['chosen']}")
         return report
-
-    def version(self):
-        return subprocess.run([self.args.gacer, "--version"], check=True, capture_output=True,
-                              text=True).stdout
 
     def warm(self, models, kind, limit_s=float("inf")):
         """Compiles models side by side; the reasons of those that fail or take too long."""
@@ -418,7 +428,9 @@ class Bench:
             "mps": mps, "peers_not_measured": missing,
             "profile_s": {m: self.profile_s[m] for m in models if m in self.profile_s},
             "output_errors": self.checked_errors(cell), "report": report}
-        path.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+        part.replace(path)
         say(f"{path.name}: " + ", ".join(f"{n} {t['median_ms']:.3f}" for n, t in times.items()))
         return result
 
@@ -474,7 +486,7 @@ def main():
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--turns", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=24, help="of each contender in a turn")
-    parser.add_argument("--measurements", type=int, default=400)
+    parser.add_argument("--measurements", type=int, default=1000)
     parser.add_argument("--search-time", default="15s")
     parser.add_argument("--time", default="1s", help="for each policy, before the guard judges")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")

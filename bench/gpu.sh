@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
-# Takes about half an hour on one GPU; with more of them batches run side by side, each on cores of its own.
-# What is there at the same commit is left out, so a call that was cut short is repeated.
+# With more than one GPU batches run side by side, each on cores of its own. What is there at the same commit is
+# left out, so a call that was cut short is repeated.
 #
 #   bench/gpu.sh BUNDLE RESULTS [WORK]
 #
@@ -15,13 +15,28 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 models=(alexnet vgg16 resnet18 resnet50 resnet101 densenet121 mobilenet_v3_large)
 mkdir -p "$results" "$work"
 
+case $(nvidia-smi -L | wc -l) in
+  0) echo "there is no GPU" >&2; exit 1 ;;
+  1) lanes=("8 1 32") ;;
+  2) lanes=("8" "32 1") ;;
+  *) lanes=("8" "32" "1") ;;
+esac
 commit=$("$bundle/gacer" --version | sed 's/.*(\(.*\))/\1/')
-gpus=$(nvidia-smi -L | wc -l)
-cores=$(($(nproc) / gpus))
+read -ra cores < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))')
+share=$((${#cores[@]} / ${#lanes[@]}))
 
 run_tests() {
-  ! grep -qs "\"commit\": \"$commit\"" "$results/tests.json" || return 0
+  if grep -qs "\"commit\": \"$commit\"" "$results/tests.json" && grep -q '"failed": 0' "$results/tests.json"; then
+    return 0
+  fi
   tools/test_on_gpu "$bundle" "$results/tests.json"
+}
+
+# PyTorch's candidates, until all are decided; batch 8 is measured with what there is.
+tune() {
+  [ ! -e "$work/tuned" ] || return 0
+  python3 bench/peers/tune_blocks.py 8 600 "${models[@]}" --keep "$results/autotuned_b8.json.xz" || return 1
+  touch "$work/tuned"
 }
 
 measure() {  # BATCH OPTION...
@@ -29,34 +44,27 @@ measure() {  # BATCH OPTION...
     --batch "$@" A B C "${models[@]}"
 }
 
-measure_batch() {
-  case $1 in
-    8)
-      [ -e "$work/tuned" ] || python3 bench/peers/tune_blocks.py 8 600 "${models[@]}" \
-        --keep "$results/autotuned_b8.json.xz" && touch "$work/tuned"
-      measure 8 --mps --max-autotune
-      ;;
-    *) measure "$1" --measurements 120 --search-time 10s ;;
-  esac
-}
-
 # Batches of one GPU, in turn; those that come after a failure run all the same.
 run_lane() {  # GPU BATCH...
   local gpu=$1 failed=0
   shift
   export CUDA_VISIBLE_DEVICES=$gpu XDG_CACHE_HOME="$work/cache$gpu" TORCHINDUCTOR_CACHE_DIR="$work/inductor$gpu"
-  taskset -cp "$((gpu * cores))-$((gpu * cores + cores - 1))" "$BASHPID" >/dev/null
+  if [ "${#lanes[@]}" -gt 1 ] && [ "$share" -gt 0 ]; then
+    taskset -cp "$(IFS=,; echo "${cores[*]:gpu * share:share}")" "$BASHPID" >/dev/null || return 1
+  fi
   [ "$gpu" != 0 ] || run_tests || failed=1
-  for batch in "$@"; do measure_batch "$batch" || failed=1; done
+  for batch in "$@"; do
+    case $batch in
+      8)
+        tune || failed=1
+        measure 8 --mps --max-autotune || failed=1
+        ;;
+      *) measure "$batch" --search-time 10s || failed=1 ;;
+    esac
+  done
   return $failed
 }
 
-case $gpus in
-  0) echo "there is no GPU" >&2; exit 1 ;;
-  1) lanes=("8 1 32") ;;
-  2) lanes=("8" "32 1") ;;
-  *) lanes=("8" "32" "1") ;;
-esac
 pids=()
 for gpu in "${!lanes[@]}"; do
   read -ra batches <<<"${lanes[$gpu]}"

@@ -10,9 +10,10 @@ decision without them is made again by who knows of them.
 
 Usage: tune_blocks.py BATCH SECONDS MODEL... [--keep FILE.json.xz]
 
-Begins no block after SECONDS and ends those that run. What was decided stays, so another call goes
-on; with --keep also on another machine of the same kind: what the file holds is taken, and it is
-written anew. Prints a line of JSON: processes, seconds, decisions before and after, versions.
+Begins no block after SECONDS and ends those that run; then it exits with 3. What was decided stays,
+so another call goes on; with --keep also on another machine of the same kind: what the file holds is
+taken, and it is written anew. Prints a line of JSON: processes, seconds, decisions before and after,
+versions.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from torch_models import compile_as, on_device, settings_of
 from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
+UNFINISHED = 101  # what a process ends with that had no time for all of its blocks
 
 
 def shapes_of(value):
@@ -120,7 +122,8 @@ def tune(module, shape, device):
 
 
 def work(batch, deadline, index, count, lock, models):
-    """Every count-th block from index on; the number of those that failed, which the log names."""
+    """Every count-th block from index on. The number of those that failed, which the log names, and
+    whether there was time for all."""
     torch.backends.cudnn.benchmark = True
     failed = 0
     AsyncCompile.wait_pool_ready()
@@ -129,7 +132,7 @@ def work(batch, deadline, index, count, lock, models):
     with torch.inference_mode():
         for module, shape in unique_blocks(models, batch)[index::count]:
             if time.time() > deadline:
-                break
+                return failed, False
             begin = time.time()
             try:
                 tune(module, shape, device)
@@ -137,7 +140,7 @@ def work(batch, deadline, index, count, lock, models):
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)
             print(f"{time.time() - begin:.1f} s: {shape} {module}", flush=True)
-    return failed
+    return failed, True
 
 
 def merge(into, other):
@@ -151,15 +154,17 @@ def merge(into, other):
 def read_decisions(folder):
     """By the name of the compiler's file: one for each device and version."""
     files = {}
-    for path in (folder / "cache").glob("*"):
-        with contextlib.suppress(json.JSONDecodeError):  # a process was ended while it wrote
+    for path in (folder / "cache").glob("[!.]*"):  # others are being written
+        with contextlib.suppress(OSError, ValueError):  # another takes its place just now
             files[path.name] = json.loads(path.read_text())
     return files
 
 
 def write_decisions(folder, files):
     for name, file in files.items():
-        (folder / "cache" / name).write_text(json.dumps(file))
+        part = folder / "cache" / f".{name}"
+        part.write_text(json.dumps(file))
+        part.replace(folder / "cache" / name)
 
 
 def count_decisions(files):
@@ -183,7 +188,8 @@ def main():
     batch, seconds, models = args.batch, args.seconds, args.models
     if args.worker:
         index, count, lock = args.worker
-        sys.exit(min(work(batch, seconds, int(index), int(count), lock, models), 100))
+        failed, is_complete = work(batch, seconds, int(index), int(count), lock, models)
+        sys.exit(min(failed, 100) if is_complete else UNFINISHED)
     begin = time.time()
     shared = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     (shared / "cache").mkdir(parents=True, exist_ok=True)
@@ -216,20 +222,27 @@ def main():
                 part.write_bytes(lzma.compress(json.dumps(decisions).encode()))
                 part.replace(args.keep)
 
-        failed = []
-        for own, process in workers:
-            while process.poll() is None and time.time() < begin + seconds:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(min(20, max(0.1, begin + seconds - time.time())))
-                collect()  # also for who is ended before the last is done
-            process.kill()
-            if process.wait() > 0:
-                failed.append((own / "log").read_text()[-1500:])
-        collect()
-    print(json.dumps({"models": models, "batch": batch, "processes": count, "failed": failed,
+        failed, is_complete = [], True
+        try:
+            for own, process in workers:
+                while process.poll() is None and time.time() < begin + seconds:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(min(20, max(0.1, begin + seconds - time.time())))
+                    collect()  # also for who is ended before the last is done
+                process.kill()
+                code = process.wait()
+                is_complete = is_complete and code >= 0 and code != UNFINISHED
+                if 0 < code != UNFINISHED:
+                    failed.append((own / "log").read_text()[-1500:])
+            collect()
+        finally:
+            for _, process in workers:
+                process.kill()
+    print(json.dumps({"models": models, "batch": batch, "complete": is_complete, "processes": count, "failed": failed,
                       "seconds": round(time.time() - begin, 1), "decisions_before": before,
                       "decisions": count_decisions(decisions), "torch": torch.__version__,
                       "device": torch.cuda.get_device_name()}))
+    sys.exit(0 if is_complete else 3)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ namespace gacer {
 /// device, or time.
 struct PolicyLimits {
   std::int64_t evaluations = 6000;         ///< plans tried on the model
-  std::int64_t measurements = 400;         ///< plans measured on the device
+  std::int64_t measurements = 1000;        ///< plans measured on the device
   std::chrono::milliseconds time{15'000};  ///< of one search; 0: no limit
 };
 

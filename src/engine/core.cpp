@@ -23,8 +23,8 @@ namespace gacer {
 namespace {
 
 constexpr std::string_view kSimPrefix = "sim:";
-/// Searches for one plan: another follows when it names variants that turn out to be gone or wrong.
-constexpr int kMostSearches = 8;
+/// How often a search is repeated whose plan names variants that no kernel offers any more.
+constexpr int kMostStale = 3;
 /// Variants that may take a process down before that counts as the device's own trouble.
 constexpr int kMostQuarantined = 16;
 /// Crashes between two variants, of a process that is started again all the same.
@@ -352,19 +352,21 @@ bool EngineCore::reject_races(const Plan& plan) {
       found = check.run(kRounds);
     } while (found.empty() && std::chrono::steady_clock::now() - begin < limit);
   } catch (const Error& error) {
-    // No memory to keep all results: then the profile's look at each variant must do.
     if (error.kind() != ErrorKind::kOutOfMemory) throw;
+    warn(fmt::format("the steps of the plan of '{}' are not compared with lone ones: {}",
+                     plan.policy, error.message()));
   }
   for (const StepDifference& difference : found) {
     const Step& step = plan.step(difference.step);
     const ProblemNode& node = problem_.tenants[static_cast<std::size_t>(step.tenant)]
                                   .nodes[static_cast<std::size_t>(step.node)];
-    const std::string reason =
-        fmt::format("gave another result in a round of a plan than alone: {} of {} bytes",
-                    difference.bytes, difference.size);
+    const std::string reason = fmt::format(
+        "gave another result in a round of a plan than alone: {} bytes in {} rounds, "
+        "each of {} bytes",
+        difference.bytes, kRounds, difference.size);
     warn(fmt::format("'{}' {}; '{}' does without it", step.variant, reason, node.name));
     for (const ProfileRow& row :
-         rows_.reject(node.signature, step.chunk.size(), step.variant, reason))
+         rows_.reject(node.signature, step.chunk.size(), step.variant, unsteady_text(reason)))
       if (db_) db_->store(profile_key(), row);
   }
   if (found.empty()) return false;
@@ -391,17 +393,23 @@ Plan EngineCore::search(const std::string& policy, const PolicyLimits& limits) {
   require_tenants();
   const Policy& found = find_policy(policy);
   profile();
-  for (int tries = 0; tries < kMostSearches; ++tries) {
+  int num_stale = 0;
+  while (true) {
     Plan plan = search_once(found, policy, limits);
     if (limits.measurements == 0) return plan;
     // Rows may name variants that this build no longer has: those are measured anew.
-    if (!forget_stale_rows(plan) && !reject_races(plan)) return plan;
+    if (forget_stale_rows(plan)) {
+      if (++num_stale > kMostStale)
+        fail(ErrorKind::kDevice,
+             "policy '{}': rows measured anew name variants that no kernel offers", policy);
+    } else if (!reject_races(plan)) {
+      return plan;
+    } else {
+      // Each time there is a variant less. A node's last one is not measured again.
+      require_rows();
+    }
     profile();
   }
-  fail(ErrorKind::kDevice,
-       "policy '{}': the plans of {} searches all name variants that no kernel offers or that give "
-       "other results beside others than alone; the warnings say which",
-       policy, kMostSearches);
 }
 
 void EngineCore::build_ahead() {

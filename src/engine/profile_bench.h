@@ -24,7 +24,7 @@ class ProfileBench {
 
   /// Fills solo_ms, saturated_ms, workspace, launches and footprint, or the reason for a
   /// rejection. `best_ms` (0: unknown) is the best solo time at this width: a variant that is far
-  /// from it is timed once and not saturated.
+  /// from it is timed twice and not saturated.
   void measure(const KernelImpl& impl, const KernelCall& call, double best_ms, ProfileRow& row);
 
   /// Rejects a variant that does not give the same bits whenever it runs: copies of it run side by

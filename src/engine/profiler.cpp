@@ -87,11 +87,12 @@ bool Profiler::is_hopeless(const Candidate& candidate, const std::string& op,
          entry->second * best_ms > kWorthSkippingMs;
 }
 
-bool Profiler::is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const {
+bool Profiler::is_set_aside(const ProfileTask& task, const Candidate& candidate) const {
   if (known == nullptr) return false;
   const auto rejected = known->rejected(task.signature, task.items);
   return std::any_of(rejected.begin(), rejected.end(), [&](const ProfileRow& row) {
-    return is_quarantined(row) && row.variant == candidate.key && row.width == candidate.width;
+    if (row.variant != candidate.key) return false;
+    return is_unsteady(row) || (is_quarantined(row) && row.width == candidate.width);
   });
 }
 
@@ -124,12 +125,15 @@ static bool is_dominated(const std::vector<ProfileRow>& rows, const ProfileRow& 
   });
 }
 
-/// Whether others of the widest part of the device are much faster there, and others much smaller:
-/// then a variant is not worth a row on a narrower one, neither its own nor an estimate from the
-/// wider one's. Rows come widest first.
+/// Whether others are much faster than a variant on the widest part of the device, and others (or
+/// the same) much smaller: then it is not worth a row on a narrower one, neither its own nor what
+/// plans estimate from the wider one's. Rows come widest first.
 static bool is_outclassed(const std::vector<ProfileRow>& rows, const std::string& variant,
                           int width) {
-  constexpr double kMuch = 1.6;  // the share of its area that a variant loses on a quarter: .4
+  // More than variants differ in what they lose on a part: on a quarter of a GPU, where calls side
+  // by side take 1 to 1.4 times their area on the whole.
+  constexpr double kMuch = 1.6;
+  constexpr double kFar = 2.5;  // where the area is not known
   if (rows.empty() || rows[0].width == width) return false;
   const ProfileRow* own = nullptr;
   double fastest = 0;
@@ -143,8 +147,9 @@ static bool is_outclassed(const std::vector<ProfileRow>& rows, const std::string
     lower(fastest, row.solo_ms);
     lower(smallest, row.saturated_ms);
   }
-  return own != nullptr && own->solo_ms > kMuch * fastest &&
-         (own->saturated_ms == 0 || own->saturated_ms > kMuch * smallest);
+  if (own == nullptr) return false;
+  if (own->saturated_ms == 0) return own->solo_ms > kFar * fastest;
+  return own->solo_ms > kMuch * fastest && own->saturated_ms > kMuch * smallest;
 }
 
 void Profiler::reject_races(ProfileBench& bench, std::vector<ProfileRow>& rows) {
@@ -208,7 +213,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
   const bool is_solo = !task.widths.empty();
   for (const Candidate& candidate : find_candidates(task, call, only)) {
     check_cancelled();
-    if (is_quarantined_here(task, candidate)) continue;
+    if (is_set_aside(task, candidate)) continue;
     if (!is_solo && best_ms > 0 && is_hopeless(candidate, op, best_ms)) continue;
     if (!is_solo && is_outclassed(rows, candidate.key, candidate.width)) continue;
     ProfileRow row;
@@ -237,7 +242,7 @@ std::vector<ProfileRow> Profiler::measure(const ProfileTask& task,
       check_cancelled();
       repeat_if_close(bench, *measured[i].impl, call, best_by_width[rows[i].width], rows[i]);
     }
-  // Few plans hold chunks, and what a search finds is looked at again.
+  // Few plans hold chunks, and what a search finds on the device is looked at again.
   const bool is_whole = !range || task.items == graph.batch;
   if (limits_.timing.repeats.count() > 0 && !is_solo && is_whole) reject_races(bench, rows);
   if (rows.empty() && !is_solo) {

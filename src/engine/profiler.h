@@ -56,7 +56,7 @@ class Profiler {
   /// device survived it.
   std::function<void(const ProfileRow&)> on_begin;
   std::function<void()> on_end;
-  /// Rows so far: variants that are quarantined there are left out.
+  /// Rows so far: variants that are quarantined or unsteady there are left out.
   const ProfileTable* known = nullptr;
   const std::atomic<bool>* is_cancelled = nullptr;
 
@@ -81,7 +81,7 @@ class Profiler {
   /// Rejects variants of a whole node whose results are not the same in every run: of those that
   /// plans may choose, for no other is as fast and as small.
   void reject_races(ProfileBench& bench, std::vector<ProfileRow>& rows);
-  bool is_quarantined_here(const ProfileTask& task, const Candidate& candidate) const;
+  bool is_set_aside(const ProfileTask& task, const Candidate& candidate) const;
   std::vector<Candidate> find_candidates(const ProfileTask& task, const KernelCall& call,
                                          const std::vector<std::string>& only) const;
   std::vector<Candidate> find_solo_candidates(const ProfileTask& task, const KernelCall& call,

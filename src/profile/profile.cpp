@@ -8,6 +8,7 @@ namespace gacer {
 namespace {
 
 constexpr std::string_view kQuarantine = "quarantined: ";
+constexpr std::string_view kUnsteady = "unsteady: ";
 constexpr std::string_view kLackOfMemory = "out of memory: ";
 
 }  // namespace
@@ -20,6 +21,10 @@ double area_ms(const ProfileRow& row, int num_groups) {
 std::string quarantine_text(const std::string& reason) { return std::string(kQuarantine) + reason; }
 
 bool is_quarantined(const ProfileRow& row) { return row.rejected.starts_with(kQuarantine); }
+
+std::string unsteady_text(const std::string& reason) { return std::string(kUnsteady) + reason; }
+
+bool is_unsteady(const ProfileRow& row) { return row.rejected.starts_with(kUnsteady); }
 
 std::string lack_of_memory_text(const std::string& reason) {
   return std::string(kLackOfMemory) + reason;

@@ -38,6 +38,11 @@ double area_ms(const ProfileRow& row, int num_groups);
 std::string quarantine_text(const std::string& reason);
 bool is_quarantined(const ProfileRow& row);
 
+/// Text for `rejected` of a variant whose results depend on what runs beside it, on any width: it
+/// is not tried again either.
+std::string unsteady_text(const std::string& reason);
+bool is_unsteady(const ProfileRow& row);
+
 /// Text for `rejected` of a variant that found no memory, which is no fact about the variant: the
 /// row holds for this process alone.
 std::string lack_of_memory_text(const std::string& reason);

@@ -1,6 +1,7 @@
 // Variants whose results change from run to run: searches find them in their plans and do without.
 #include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -53,9 +54,9 @@ bool reads_model_input(const KernelCall& call) {
 /// of a millisecond, if `has_others`.
 class DriftingDevice final : public testing::TimedDevice {
  public:
-  explicit DriftingDevice(bool has_others) {
+  DriftingDevice(const std::vector<std::string>& drifting, bool has_others) {
     add_kernels(
-        {"drifting"},
+        drifting,
         [](const KernelCall& call) -> Result<void> {
           if (!reads_model_input(call)) return refuse("nothing drifts but a model's input");
           return {};
@@ -98,7 +99,8 @@ struct Races : ::testing::Test {
   EngineCore& open(bool has_others) {
     EngineOptions options = testing::plain_options();
     options.on_warning = [this](const std::string& text) { warnings.push_back(text); };
-    core = std::make_unique<EngineCore>(options, std::make_unique<DriftingDevice>(has_others));
+    core =
+        std::make_unique<EngineCore>(options, std::make_unique<DriftingDevice>(names, has_others));
     core->add_graph(testing::named_spec("net", 2), testing::make_random_net(1, 2, 8));
     return *core;
   }
@@ -107,10 +109,11 @@ struct Races : ::testing::Test {
     for (const Lane& lane : plan.lanes)
       count += static_cast<int>(
           std::count_if(lane.steps.begin(), lane.steps.end(),
-                        [](const Step& step) { return step.variant.starts_with("drifting+"); }));
+                        [](const Step& step) { return step.variant.starts_with("drifting"); }));
     return count;
   }
 
+  std::vector<std::string> names{"drifting"};  ///< of the variants that drift
   std::vector<std::string> warnings;
   std::unique_ptr<EngineCore> core;
   PolicyLimits limits{.evaluations = 10, .measurements = 4, .time = std::chrono::milliseconds(0)};
@@ -134,10 +137,24 @@ TEST_F(Races, AVariantThatDiffersInItsPlanIsRejectedAndSearchedAround) {
       EXPECT_THAT(row.rejected, ::testing::HasSubstr("in a round of a plan than alone")) << node.op;
 }
 
-TEST_F(Races, APlanThatDiffersInAllSearchesIsRefused) {
+TEST_F(Races, ANodeWithoutVariantsThatStayTheSameIsRefusedAndStaysSo) {
   open(/*has_others=*/false);
-  testing::expect_error(ErrorKind::kDevice, "other results beside others than alone",
+  testing::expect_error(ErrorKind::kUnsupported, "in a round of a plan than alone",
                         [&] { core->search("sequential", limits); });
+  limits.measurements = 0;  // nobody would look again
+  testing::expect_error(ErrorKind::kUnsupported, "in a round of a plan than alone",
+                        [&] { core->search("sequential", limits); });
+}
+
+TEST_F(Races, AsManySearchesFollowAsThereAreVariantsToReject) {
+  names = {"drifting", "drifting2", "drifting3", "drifting4", "drifting5"};
+  open(/*has_others=*/true);
+  EXPECT_EQ(count_drifting(core->search("sequential", limits)), 0);
+  std::set<std::string> rejected;
+  for (const ProblemNode& node : core->problem().tenants[0].nodes)
+    for (const ProfileRow& row : core->rows().rejected(node.signature, node.batch))
+      rejected.insert(row.variant.substr(0, row.variant.find('+')));
+  EXPECT_THAT(rejected, ::testing::ElementsAreArray(names));
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ after = lambda option: rest[rest.index(option) + 1]
 if command == "zoo":
     shutil.copy(here / "model.onnx", after("--out"))
 elif command == "profile":
+    (here / "profiled").open("a").write(after("--db").split("/")[-1] + "\\n")
     sys.exit("unprofiled@" in rest[0])
 elif command == "compare":
     (here / "planned").open("a").write(after("--search-time") + "\\n")
@@ -67,6 +68,10 @@ for line in sys.stdin:
         shutil.copy(here / ("nan.npy" if is_strange else "right.npy"), request["file"])
     print("garbage" if "garbled" in request.get("models", []) else json.dumps(answer), flush=True)
 """
+
+
+def interrupt(command, log):
+    raise KeyboardInterrupt
 
 
 class BenchGpu(unittest.TestCase):
@@ -206,6 +211,29 @@ class BenchGpu(unittest.TestCase):
         self.assertFalse(self.make_bench("mix", mps=True).is_measured("mix"), "mixes have it")
         (self.root / "version").write_text("gacer 0.1.0 (newer)")
         self.assertFalse(self.make_bench("good").is_measured("good"))
+        (self.out / "good_b8.json").write_text('{"commit": "new')
+        self.assertFalse(self.make_bench("good").is_measured("good"), "cut short")
+
+    def test_a_profile_is_made_once_by_each_program_and_has_no_time_when_it_was_cut_short(self):
+        def seconds():
+            return json.loads((self.out / "good_b8.json").read_text())["profile_s"]
+
+        self.run_cells("good")
+        self.assertEqual(list(seconds()), ["good"])
+        self.run_cells("good")
+        self.assertEqual(list(seconds()), ["good"])
+        self.assertEqual((self.root / "profiled").read_text().split(), ["profile_1.db"])
+        (self.root / "version").write_text("gacer 0.1.0 (new)")
+        with self.assertRaises(KeyboardInterrupt):
+            bench = self.make_bench("good")
+            gpu.run_checked, original = interrupt, gpu.run_checked
+            try:
+                bench.profile("good")
+            finally:
+                gpu.run_checked = original
+        self.run_cells("good")
+        self.assertEqual(seconds(), {})
+        self.assertEqual((self.root / "profiled").read_text().split(), ["profile_1.db", "profile_new.db"])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ CUdeviceptr address(const void* pointer) { return reinterpret_cast<CUdeviceptr>(
 
 /// Opens large libraries while the driver makes its context; who calls them says what is missing.
 std::future<void> open_libraries() {
-  return std::async(std::launch::async, [] {
+  return std::async(std::launch::async | std::launch::deferred, [] {
     dnn_library().error();
     blas_library().error();
   });

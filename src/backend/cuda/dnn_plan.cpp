@@ -278,12 +278,22 @@ std::shared_ptr<const DnnPlan> build(const Context& context, std::shared_ptr<Dnn
 using FutureHandle = std::shared_future<std::shared_ptr<DnnHandle>>;
 
 FutureHandle open_handle(const Context& context) {
-  return std::async(std::launch::async,
+  // Deferred where there is no thread for it.
+  return std::async(std::launch::async | std::launch::deferred,
                     [&context] {
                       context.make_current();
                       return std::make_shared<DnnHandle>();
                     })
       .share();
+}
+
+/// The handle, or what went wrong, as an error of the caller's own.
+std::shared_ptr<DnnHandle> get(const FutureHandle& handle) {
+  try {
+    return handle.get();
+  } catch (const Error& error) {
+    throw Error(error);
+  }
 }
 
 /// Plans built ahead, by each thread with a handle of its own.
@@ -295,7 +305,7 @@ class Builders {
   void add(const DnnConv& conv, const DnnEngine& engine) {
     queue_.add(plan_text(conv, engine), [this, conv, engine] {
       context_.make_current();
-      return build(context_, handle_.get(), own_handle(), conv, engine);
+      return build(context_, get(handle_), own_handle(), conv, engine);
     });
   }
   /// The plan if it was added here; nothing otherwise, or if a thread had no memory for it or for
@@ -354,7 +364,7 @@ const std::vector<DnnEngine>& Dnn::engines(const DnnConv& conv, int sm_target) {
   state_->context.make_current();
   std::vector<DnnEngine> found;
   try {
-    const OperationGraph graph(state_->handle.get()->get(), conv);
+    const OperationGraph graph(get(state_->handle)->get(), conv);
     const bool is_exact = conv.dtype == DType::kF32 && !conv.allow_tf32;
     found = ask_heuristics(graph, CUDNN_HEUR_MODE_A, sm_target, is_exact);
     if (found.empty()) found = ask_heuristics(graph, CUDNN_HEUR_MODE_FALLBACK, sm_target, is_exact);
@@ -371,7 +381,7 @@ std::shared_ptr<const DnnPlan> Dnn::plan(const DnnConv& conv, const DnnEngine& e
   plan = state_->builders.take(plan_text(conv, engine));
   if (plan) return plan;
   state_->context.make_current();
-  const std::shared_ptr<DnnHandle>& handle = state_->handle.get();
+  const std::shared_ptr<DnnHandle> handle = get(state_->handle);
   plan = build(state_->context, handle, handle, conv, engine);
   return plan;
 }
