@@ -21,7 +21,8 @@ process's end; what an empty round takes is kept beside it and not subtracted.
 
 With --missing, cells that have a result of this program (of this commit: builds with changes that
 are not committed look alike) with the peers asked for are left out, so a call that was cut short can
-be repeated. What could not be measured is listed with the reason. A cell that fails has no result file, not even
+be repeated. --seconds ends a call by itself, between two profiles, plans or cells, and with exit code
+3: a GPU may be there for a limited time only. What could not be measured is listed with the reason. A cell that fails has no result file, not even
 one of an earlier call; outputs that are too far from PyTorch's are a failure.
 """
 
@@ -58,6 +59,10 @@ MAX_ERROR = 2e-2  # of fp16, as a share of the output's largest number
 FAILURES = (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired)  # of one cell
 
 
+class TimeIsOver(Exception):
+    """Nothing new is begun."""
+
+
 def say(text):
     print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
@@ -65,6 +70,7 @@ def say(text):
 class Bench:
     def __init__(self, args):
         self.args = args
+        self.end = time.time() + args.seconds
         self.work = pathlib.Path(args.work)
         self.out = pathlib.Path(args.out)
         for folder in (self.work, self.out):
@@ -83,6 +89,10 @@ class Bench:
         self.missing = {}     # autotuned models that there are not: the reason
         self.mps = None
         self.mps_missing = "not asked for"
+
+    def require_time(self):
+        if time.time() > self.end:
+            raise TimeIsOver
 
     def models_of(self, cell):
         return self.mixes.get(cell, [cell])
@@ -149,6 +159,7 @@ class Bench:
         if known not in (None, "cut"):
             self.profile_s[model] = float(known)
             return
+        self.require_time()
         stamp.write_text("cut")
         seconds = run_checked([self.args.gacer, "profile", f"zoo:{model}@{self.args.batch}",
                                *self.engine_options()], self.file(f"profile_{model}.log"))
@@ -179,6 +190,7 @@ class Bench:
         asked_for = json.dumps([self.version, command])
         if not stamp.exists() or stamp.read_text() != asked_for:
             stamp.unlink(missing_ok=True)
+            self.require_time()
             seconds = run_checked(command, self.file(f"{name}.log"))
             stamp.write_text(asked_for)
             say(f"planned {name}: {seconds:.1f} s")
@@ -449,9 +461,11 @@ class Bench:
             return []
         results = []
         try:
+            self.require_time()
             with self.attempt(plans):
                 self.start_peers(self.models_of_remaining())
             for cell in self.remaining():
+                self.require_time()
                 with self.attempt([cell]):
                     results.append(self.measure(cell, plans[cell]))
         finally:
@@ -492,6 +506,8 @@ def main():
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
     parser.add_argument("--missing", action="store_true",
                         help="leave out what is measured at this commit")
+    parser.add_argument("--seconds", type=float, default=float("inf"),
+                        help="begin nothing new after so many")
     parser.add_argument("--autotune-limit", type=float, default=float("inf"), metavar="SECONDS",
                         help="give up on models that take longer to tune")
     parser.add_argument("--max-autotune", action="store_true",
@@ -499,7 +515,11 @@ def main():
     parser.add_argument("--mps", action="store_true",
                         help="mixes as one PyTorch process a tenant under NVIDIA MPS too")
     bench = Bench(parser.parse_args())
-    print_table(bench.run())
+    try:
+        print_table(bench.run())
+    except TimeIsOver:
+        say("the time is over; with --missing another call goes on")
+        sys.exit(3)
     failed = [f"{cell}: {reason}" for cell, reason in bench.failed.items()]
     sys.exit("\n".join(["not measured:", *failed]) if failed else 0)
 

@@ -3,14 +3,16 @@
 # With more than one GPU batches run side by side, each on cores of its own. What is there at the same commit is
 # left out, so a call that was cut short is repeated.
 #
-#   bench/gpu.sh BUNDLE RESULTS [WORK]
+#   bench/gpu.sh BUNDLE RESULTS [WORK [SECONDS]]
 #
 # BUNDLE   the unpacked archive of `make device-bundle`
 # RESULTS  bench/results/<gpu>; `bench/summarize_gpu.py RESULTS` makes its summary
 # WORK     profiles, plans, logs and PyTorch's compiled code (default /tmp/gacer-bench)
+# SECONDS  after which nothing new is begun; what is being made then takes up to two minutes more
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,11s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,12s/^# \?//p' "$0" >&2; exit 2; }
 bundle=$(realpath "$1") results=$(realpath -m "$2") work=$(realpath -m "${3:-/tmp/gacer-bench}")
+end=$((SECONDS + ${4:-1000000}))
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 models=(alexnet vgg16 resnet18 resnet50 resnet101 densenet121 mobilenet_v3_large)
 mkdir -p "$results" "$work"
@@ -32,16 +34,19 @@ run_tests() {
   tools/test_on_gpu "$bundle" "$results/tests.json"
 }
 
+left() { echo $((end > SECONDS ? end - SECONDS : 0)); }
+
 # PyTorch's candidates, until all are decided; batch 8 is measured with what there is.
 tune() {
   [ ! -e "$work/tuned" ] || return 0
-  python3 bench/peers/tune_blocks.py 8 600 "${models[@]}" --keep "$results/autotuned_b8.json.xz" || return 1
+  [ "$(left)" -gt 0 ] || return 1
+  python3 bench/peers/tune_blocks.py 8 "$(left)" "${models[@]}" --keep "$results/autotuned_b8.json.xz" || return 1
   touch "$work/tuned"
 }
 
 measure() {  # BATCH OPTION...
   python3 bench/gpu.py --gacer "$bundle/gacer" --out "$results" --work "$work/b$1" --missing --turns 6 \
-    --batch "$@" A B C "${models[@]}"
+    --seconds "$(left)" --batch "$@" A B C "${models[@]}"
 }
 
 # Batches of one GPU, in turn; those that come after a failure run all the same.

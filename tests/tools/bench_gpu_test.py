@@ -96,7 +96,8 @@ class BenchGpu(unittest.TestCase):
         bench = gpu.Bench(argparse.Namespace(**{
             **dict(cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out),
                    work=str(self.root / "work"), batch=8, turns=2, rounds=4, measurements=1, search_time="1s",
-                   time="1s", plan_only=False, missing=False, max_autotune=False, autotune_limit=0, mps=False),
+                   time="1s", plan_only=False, missing=False, max_autotune=False, autotune_limit=0, mps=False,
+                   seconds=1e9),
             **options}))
         bench.mixes = {"mix": ["good", "far"]}
         bench.warm = lambda *_: {}
@@ -213,6 +214,28 @@ class BenchGpu(unittest.TestCase):
         self.assertFalse(self.make_bench("good").is_measured("good"))
         (self.out / "good_b8.json").write_text('{"commit": "new')
         self.assertFalse(self.make_bench("good").is_measured("good"), "cut short")
+
+    def test_nothing_is_begun_when_the_time_is_over(self):
+        (self.root / "version").write_text("gacer 0.1.0 (new)")
+        bench = self.make_bench("good", "near", missing=True)
+        measure = bench.measure
+
+        def measure_long(*args):
+            bench.end = 0
+            return measure(*args)
+
+        bench.measure = measure_long
+        with contextlib.redirect_stdout(io.StringIO()):
+            with self.assertRaises(gpu.TimeIsOver):
+                bench.run()
+            self.assertIsNone(bench.worker)
+            self.assertEqual(self.written(), ["good"])
+            with self.assertRaises(gpu.TimeIsOver):
+                self.make_bench("mix", seconds=-1).run()
+            self.assertEqual((self.root / "profiled").read_text().split(), ["profile_new.db"] * 2)
+            results = self.make_bench("good", "near", missing=True).run()
+        self.assertEqual([result["cell"] for result in results], ["near"])
+        self.assertEqual(self.written(), ["good", "near"])
 
     def test_a_profile_is_made_once_by_each_program_and_has_no_time_when_it_was_cut_short(self):
         def seconds():
