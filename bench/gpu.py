@@ -7,9 +7,8 @@ FOLDER/<cell>_b<N>.json; cells of other calls stay, so that results gather over 
 torchvision and onnx. Three phases, so that nothing disturbs what is timed: gacer profiles and plans
 every cell (what an earlier call, say with --plan-only, has done in the same work folder with the
 same program and options is taken); PyTorch loads and compiles every model; then, cell by cell,
-gacer's plans (a process
-that has loaded the saved plans with the profile's help alone) and PyTorch's peers take short turns,
-in alternating order, and the medians of all rounds are kept.
+gacer's plans (a process that has loaded the saved plans with the profile's help alone) and
+PyTorch's peers take short turns, in alternating order, and the medians of all rounds are kept.
 
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
 widest search and frozen weights (models are tuned side by side, as all compiling here is, so that
@@ -21,8 +20,10 @@ process's end; what an empty round takes is kept beside it and not subtracted.
 
 With --missing, cells that have a result of this program (of this commit: builds with changes that
 are not committed look alike) with the peers asked for are left out, so a call that was cut short can
-be repeated. --seconds ends a call by itself, between two profiles, plans or cells, and with exit code
-3: a GPU may be there for a limited time only. What could not be measured is listed with the reason. A cell that fails has no result file, not even
+be repeated. --seconds ends a call by itself, between two profiles, plans or cells, and with exit
+code 3: a GPU may be there for a limited time only.
+
+What could not be measured is listed with the reason. A cell that fails has no result file, not even
 one of an earlier call; outputs that are too far from PyTorch's are a failure.
 """
 

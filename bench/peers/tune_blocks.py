@@ -238,8 +238,8 @@ def main():
         finally:
             for _, process in workers:
                 process.kill()
-    print(json.dumps({"models": models, "batch": batch, "complete": is_complete, "processes": count, "failed": failed,
-                      "seconds": round(time.time() - begin, 1), "decisions_before": before,
+    print(json.dumps({"models": models, "batch": batch, "complete": is_complete, "processes": count,
+                      "failed": failed, "seconds": round(time.time() - begin, 1), "decisions_before": before,
                       "decisions": count_decisions(decisions), "torch": torch.__version__,
                       "device": torch.cuda.get_device_name()}))
     sys.exit(0 if is_complete else 3)
