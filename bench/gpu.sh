@@ -10,7 +10,7 @@
 # WORK     profiles, plans, logs and PyTorch's compiled code (default /tmp/gacer-bench)
 # SECONDS  after which nothing new is begun; what is being made then takes up to two minutes more
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,12s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,11s/^# \?//p' "$0" >&2; exit 2; }
 bundle=$(realpath "$1") results=$(realpath -m "$2") work=$(realpath -m "${3:-/tmp/gacer-bench}")
 end=$((SECONDS + ${4:-1000000}))
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

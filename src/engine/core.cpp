@@ -9,6 +9,7 @@
 
 #include <gacer/version.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cost/model.h"
 #include "engine/baseline.h"
@@ -35,10 +36,6 @@ Precision parse_precision_option(const std::string& text) {
   if (!precision)
     fail(ErrorKind::kUsage, "unknown precision '{}'; known are f32, tf32, fp16, bf16", text);
   return *precision;
-}
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
 std::size_t count_quarantined(const ProfileTable& rows) {

@@ -4,6 +4,7 @@
 
 #include <gacer/engine.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "engine/core.h"
 #include "engine/explain.h"
@@ -15,10 +16,6 @@
 
 namespace gacer {
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 Engine::Port make_port(const Value& value) { return {value.name, value.dtype, value.shape}; }
 

@@ -1,9 +1,9 @@
 #include "engine/evaluator.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 
+#include "base/clock.h"
 #include "engine/guard.h"
 #include "plan/hash.h"
 
@@ -21,20 +21,6 @@ constexpr double kMostRoundsATurn = 5;
 /// least, need no exact time.
 constexpr double kFarDeviations = 4;
 constexpr double kLeastFar = 0.02;
-
-/// Adds the seconds of its life to a sum.
-class AddsSeconds {
- public:
-  explicit AddsSeconds(double& sum) : sum_(sum) {}
-  ~AddsSeconds() { sum_ += std::chrono::duration<double>(Clock::now() - begin_).count(); }
-  AddsSeconds(const AddsSeconds&) = delete;
-  AddsSeconds& operator=(const AddsSeconds&) = delete;
-
- private:
-  using Clock = std::chrono::steady_clock;
-  double& sum_;
-  Clock::time_point begin_ = Clock::now();
-};
 
 /// The plan as it runs: who made it and what is noted beside it is left out.
 Plan bare_of(const Plan& plan) {

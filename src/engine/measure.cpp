@@ -8,6 +8,7 @@
 #include <ctime>
 #include <fstream>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "cost/model.h"
 #include "cost/row_cost.h"
@@ -282,8 +283,7 @@ Comparison measure_contenders(EngineCore& core, std::vector<Contender> contender
   const CpuTimes before = read_cpu_times();
   const auto begin = std::chrono::steady_clock::now();
   time_entries(core, entries, options);
-  const double wall =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double wall = seconds_since(begin);
   const CpuTimes after = read_cpu_times();
   if (before.is_known && after.is_known && wall > 0)
     comparison.foreign_load =

@@ -60,12 +60,12 @@ class Profiler {
   const ProfileTable* known = nullptr;
   const std::atomic<bool>* is_cancelled = nullptr;
 
-  /// All variants at all widths of a task, but on narrow ones those that others beat by far on the
-  /// widest. `only` restricts them to these keys when not empty and
-  /// one of them exists. A task with widths of its own takes exactly these keys, as far as `known`
-  /// has no row of them there, and their areas from `known`. Returns the rows. Error{kInterrupted}
-  /// between two variants: then nothing of the task is reported. Error{kDevice} when a variant
-  /// leaves the device unusable: then that row alone is reported, quarantined.
+  /// All variants at all widths of a task, without those on narrow widths that others beat by far
+  /// on the widest. `only` restricts them to these keys when not empty and one of them exists. A
+  /// task with widths of its own takes exactly these keys, as far as `known` has no row of them
+  /// there, and their areas from `known`. Returns the rows. Error{kInterrupted} between two
+  /// variants: then nothing of the task is reported. Error{kDevice} when a variant leaves the
+  /// device unusable: then that row alone is reported, quarantined.
   std::vector<ProfileRow> measure(const ProfileTask& task,
                                   const std::vector<std::string>& only = {});
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "plan/hash.h"
 
@@ -45,10 +46,8 @@ std::optional<Session::Rated> Session::rate(const Draft& draft) {
 template <typename Ask>
 auto Session::ask_device(const Ask& ask) {
   ++measurements_;
-  const auto begin = std::chrono::steady_clock::now();
-  const auto answer = ask(*context_.device);
-  measuring_s_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  return answer;
+  const AddsSeconds adds(measuring_s_);
+  return ask(*context_.device);
 }
 
 std::optional<double> Session::measure(const Plan& plan) {
