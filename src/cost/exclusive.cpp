@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cost/step_sim.h"
+#include "plan/followers.h"
 
 namespace gacer {
 namespace {
@@ -16,28 +17,21 @@ std::size_t at(int i) { return static_cast<std::size_t>(i); }
 class ExclusiveSim {
  public:
   ExclusiveSim(int num_groups, std::span<const SimStep> steps)
-      : num_groups_(num_groups), steps_(steps), is_busy_(at(num_groups), 0) {
+      : num_groups_(num_groups),
+        steps_(steps),
+        followers_(steps.size(), [&](std::size_t i) { return std::span(steps[i].waits_for); }),
+        is_busy_(at(num_groups), 0) {
     const std::size_t count = steps.size();
     result_.begin_ms.assign(count, 0);
     result_.end_ms.assign(count, 0);
     pending_.resize(count);
     remaining_.resize(count);
     contention_.resize(count);
-    first_dependent_.assign(count + 1, 0);
-    for (std::size_t i = 0; i < count; ++i) {
-      pending_[i] = static_cast<int>(steps[i].waits_for.size());
-      for (int before : steps[i].waits_for) ++first_dependent_[at(before) + 1];
-    }
-    std::partial_sum(first_dependent_.begin(), first_dependent_.end(), first_dependent_.begin());
-    dependents_.resize(at(first_dependent_.back()));
-    std::vector<int> next(first_dependent_.begin(), first_dependent_.end() - 1);
     rank_.resize(count);
     by_rank_.resize(count);
     std::iota(by_rank_.begin(), by_rank_.end(), 0);
     for (std::size_t i = 0; i < count; ++i) {
-      for (int before : steps[i].waits_for) {
-        dependents_[at(next[at(before)]++)] = static_cast<int>(i);
-      }
+      pending_[i] = static_cast<int>(steps[i].waits_for.size());
       prepare(i);
     }
     std::stable_sort(by_rank_.begin(), by_rank_.end(),
@@ -149,20 +143,19 @@ class ExclusiveSim {
     const SimStep& step = steps_[at(index)];
     result_.end_ms[at(index)] = now_;
     std::fill_n(is_busy_.begin() + step.group_begin, size(step), 0);
-    for (int i = first_dependent_[at(index)]; i < first_dependent_[at(index) + 1]; ++i) {
-      if (--pending_[at(dependents_[at(i)])] == 0) make_ready(dependents_[at(i)]);
+    for (int next : followers_.of(index)) {
+      if (--pending_[at(next)] == 0) make_ready(next);
     }
   }
 
   int num_groups_;
   std::span<const SimStep> steps_;
+  Followers followers_;
   SimResult result_;
   double now_ = 0;
   std::vector<int> pending_;
   std::vector<double> remaining_;
   std::vector<double> contention_;
-  std::vector<int> first_dependent_;
-  std::vector<int> dependents_;
   std::vector<int> rank_;
   std::vector<int> by_rank_;
   std::vector<int> ready_;  ///< ranks, ascending

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "cost/step_sim.h"
+#include "plan/followers.h"
 
 namespace gacer {
 namespace {
@@ -26,16 +27,16 @@ struct Running {
 class SharedSim {
  public:
   SharedSim(int num_groups, std::span<const SimStep> steps, double set_change_ms)
-      : num_groups_(num_groups), steps_(steps), set_change_ms_(set_change_ms) {
+      : num_groups_(num_groups),
+        steps_(steps),
+        set_change_ms_(set_change_ms),
+        followers_(steps.size(), [&](std::size_t i) { return std::span(steps[i].waits_for); }) {
     const std::size_t count = steps.size();
     result_.begin_ms.assign(count, 0);
     result_.end_ms.assign(count, 0);
     pending_.resize(count);
-    dependents_.resize(count);
-    for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t i = 0; i < count; ++i)
       pending_[i] = static_cast<int>(steps[i].waits_for.size());
-      for (int before : steps[i].waits_for) dependents_[at(before)].push_back(static_cast<int>(i));
-    }
     find_regions();
     find_set_changes();
   }
@@ -159,7 +160,7 @@ class SharedSim {
     active_.resize(kept);
     for (int index : ended_) {
       result_.end_ms[at(index)] = now_;
-      for (int next : dependents_[at(index)]) {
+      for (int next : followers_.of(index)) {
         if (--pending_[at(next)] == 0) start(next);
       }
     }
@@ -169,10 +170,10 @@ class SharedSim {
   int num_groups_;
   std::span<const SimStep> steps_;
   double set_change_ms_;
+  Followers followers_;
   SimResult result_;
   double now_ = 0;
   std::vector<int> pending_;
-  std::vector<std::vector<int>> dependents_;
   std::vector<char> changes_set_;
   std::vector<int> region_of_;  ///< of a group; of the end: behind the last
   std::vector<double> region_size_;

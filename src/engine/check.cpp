@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/error.h"
 #include "engine/inputs.h"
+#include "plan/followers.h"
 
 namespace gacer {
 namespace {
@@ -314,7 +315,8 @@ CheckResult Checker::check_steps(std::span<const ProgramStep> steps,
 
 std::vector<ProgramStep> make_adversarial_order(std::span<const ProgramStep> steps, int late_lane) {
   std::vector<int> pending;
-  std::vector<std::vector<int>> dependents(steps.size());
+  const Followers followers(steps.size(),
+                            [&](std::size_t i) { return std::span(steps[i].waits_for); });
   std::set<int> ready_early;
   std::set<int> ready_late;
   const auto make_ready = [&](int i) {
@@ -322,8 +324,6 @@ std::vector<ProgramStep> make_adversarial_order(std::span<const ProgramStep> ste
   };
   for (std::size_t i = 0; i < steps.size(); ++i) {
     pending.push_back(static_cast<int>(steps[i].waits_for.size()));
-    for (const int before : steps[i].waits_for)
-      dependents[static_cast<std::size_t>(before)].push_back(static_cast<int>(i));
     if (pending.back() == 0) make_ready(static_cast<int>(i));
   }
   std::vector<ProgramStep> result;
@@ -339,7 +339,7 @@ std::vector<ProgramStep> make_adversarial_order(std::span<const ProgramStep> ste
     result.push_back(steps[static_cast<std::size_t>(next)]);
     result.back().waits_for.clear();
     if (result.size() > 1) result.back().waits_for.push_back(static_cast<int>(result.size()) - 2);
-    for (const int after : dependents[static_cast<std::size_t>(next)])
+    for (const int after : followers.of(next))
       if (--pending[static_cast<std::size_t>(after)] == 0) make_ready(after);
   }
   require(result.size() == steps.size(), "the edges of {} steps have a cycle", steps.size());

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "plan/describe.h"
+#include "plan/followers.h"
 #include "plan/reach.h"
 #include "plan/verify.h"
 
@@ -151,11 +152,9 @@ double rough_ms(const Problem& problem, const Step& step) {
 void set_order(const Problem& problem, const Plan& plan, StepGraph& graph) {
   const std::size_t count = graph.steps.size();
   std::vector<int> missing(count, 0);
-  std::vector<std::vector<int>> followers(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    missing[i] = static_cast<int>(graph.waits_for[i].size());
-    for (int before : graph.waits_for[i]) followers[at(before)].push_back(static_cast<int>(i));
-  }
+  for (std::size_t i = 0; i < count; ++i) missing[i] = static_cast<int>(graph.waits_for[i].size());
+  const auto waits_for = [&](std::size_t i) { return std::span<const int>(graph.waits_for[i]); };
+  const Followers followers(count, waits_for);
   struct Ready {
     int priority;
     double start_ms;
@@ -181,7 +180,7 @@ void set_order(const Problem& problem, const Plan& plan, StepGraph& graph) {
     ready.pop();
     graph.order.push_back(step);
     const double end = start[at(step)] + rough_ms(problem, plan.step(graph.steps[at(step)]));
-    for (int next : followers[at(step)]) {
+    for (int next : followers.of(step)) {
       start[at(next)] = std::max(start[at(next)], end);
       if (--missing[at(next)] == 0) push(next);
     }
@@ -204,6 +203,9 @@ StepGraph make_step_graph(const Problem& problem, const Plan& plan) {
   }
   graph.waits_for.resize(graph.steps.size());
   for (std::size_t i = 0; i < graph.steps.size(); ++i) {
+    const Step& step = plan.step(graph.steps[i]);
+    graph.waits_for[i].reserve(2 +
+                               problem.tenants[at(step.tenant)].nodes[at(step.node)].inputs.size());
     if (graph.steps[i].index > 0) graph.waits_for[i].push_back(static_cast<int>(i) - 1);
   }
   add_data_edges(problem, plan, graph);

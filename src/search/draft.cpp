@@ -11,23 +11,33 @@ namespace {
 
 std::size_t at(int i) { return static_cast<std::size_t>(i); }
 
-/// Where each piece went: [tenant][slot][piece].
-using Places = std::vector<std::vector<std::vector<StepRef>>>;
+/// Where each piece of a tenant went, slot by slot.
+struct Places {
+  std::vector<std::size_t> first;  ///< of each slot's; at the end: their number
+  std::vector<StepRef> refs;
+
+  /// Of the last piece where there are fewer.
+  StepRef find(int slot, int piece) const {
+    return refs[std::min(first[at(slot)] + at(piece), first[at(slot) + 1] - 1)];
+  }
+};
 
 void add_tenant(const Problem& problem, const Draft& draft, int tenant, Plan& plan,
                 Places& places) {
   const int num_nodes = static_cast<int>(problem.tenants[at(tenant)].nodes.size());
   const TenantDraft& from = draft.tenants[at(tenant)];
   std::vector<int> lanes;  // of the plan, by the draft's lane
-  auto& slots = places[at(tenant)];
-  slots.resize(from.nodes.size());
+  places.first.reserve(from.nodes.size() + 1);
+  places.refs.reserve(from.nodes.size());
   for (std::size_t slot = 0; slot < from.nodes.size(); ++slot) {
+    places.first.push_back(places.refs.size());
     for (const Piece& piece : from.nodes[slot].pieces) {
       if (at(piece.lane) >= lanes.size()) lanes.resize(at(piece.lane) + 1, -1);
       int& lane = lanes[at(piece.lane)];
       if (lane < 0) {
         lane = static_cast<int>(plan.lanes.size());
         plan.lanes.push_back({tenant, {}});
+        if (lanes.size() == 1) plan.lanes.back().steps.reserve(from.nodes.size());
       }
       Step step;
       step.tenant = tenant;
@@ -38,15 +48,11 @@ void add_tenant(const Problem& problem, const Draft& draft, int tenant, Plan& pl
       step.budget = piece.budget;
       step.priority = piece.priority;
       auto& steps = plan.lanes[at(lane)].steps;
-      slots[slot].push_back({lane, static_cast<int>(steps.size())});
+      places.refs.push_back({lane, static_cast<int>(steps.size())});
       steps.push_back(std::move(step));
     }
   }
-}
-
-StepRef find(const Places& places, const PieceRef& ref) {
-  const auto& pieces = places[at(ref.tenant)][at(ref.slot)];
-  return pieces[std::min(at(ref.piece), pieces.size() - 1)];
+  places.first.push_back(places.refs.size());
 }
 
 }  // namespace
@@ -65,13 +71,16 @@ Result<Plan> render(const Problem& problem, const Draft& draft, std::string_view
                     std::uint64_t seed) {
   Plan plan = make_empty_plan(problem, policy, seed);
   plan.mode = draft.mode;
-  Places places(draft.tenants.size());
+  std::vector<Places> places(draft.tenants.size());
   for (std::size_t t = 0; t < draft.tenants.size(); ++t) {
-    add_tenant(problem, draft, static_cast<int>(t), plan, places);
+    add_tenant(problem, draft, static_cast<int>(t), plan, places[t]);
   }
+  const auto place_of = [&](const PieceRef& ref) {
+    return places[at(ref.tenant)].find(ref.slot, ref.piece);
+  };
   for (const DraftSync& sync : draft.syncs) {
-    const StepRef before = find(places, sync.before);
-    const StepRef after = find(places, sync.after);
+    const StepRef before = place_of(sync.before);
+    const StepRef after = place_of(sync.after);
     if (before.lane != after.lane) {
       plan.sync_points.push_back({before, after, sync.barrier});
     } else if (before.index >= after.index) {
