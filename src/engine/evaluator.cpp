@@ -102,7 +102,10 @@ Result<bool> DeviceEvaluator::is_faster(const Plan& changed, const Plan& known) 
   }
   ++num_measured_;
   run(*compiled);
-  return duel([&] { return run(*rival_); }, [&] { return run(*compiled); }).changed_won;
+  const DuelResult result =
+      duel([&] { return run(*rival_); }, [&] { return run(*compiled); }, pair_noise_.deviation());
+  pair_noise_.add(result);
+  return result.changed_won;
 }
 
 Result<double> DeviceEvaluator::evaluate(const Plan& plan) {

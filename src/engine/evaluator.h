@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/compile.h"
+#include "engine/guard.h"
 #include "plan/evaluator.h"
 
 namespace gacer {
@@ -56,6 +57,7 @@ class DeviceEvaluator final : public Evaluator {
   double reference_ms_ = 0;
   double best_ratio_ = 1;        ///< of all plans, to the reference
   double far_from_best_ = 1.25;  ///< ratio to the best from which on a few rounds are enough
+  PairNoise pair_noise_;
   std::vector<Known> known_;
   std::unique_ptr<CompiledPlan> rival_;  ///< that plans were compared with last
   Plan rival_plan_;

@@ -141,13 +141,19 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
   return result;
 }
 
-DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed) {
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed,
+                double deviation) {
   constexpr double kMostMs = 3000;
   constexpr double kLeastGain = 0.001;
   constexpr double kFarBehind = 0.1;
+  constexpr double kLeastFarBehind = 0.01;
+  constexpr double kFarDeviations = 4;
   // Simulated on noise of .5 to 2 %: looks this close to each other tell what gains nothing after 4
   // pairs where wider ones take 6, and find as many of the others.
   constexpr std::array<int, 14> kLooks = {1, 2, 3, 4, 5, 7, 9, 11, 13, 15, 19, 23, 27, 31};
+  const double far_behind =
+      deviation > 0 ? std::clamp(kFarDeviations * deviation, kLeastFarBehind, kFarBehind)
+                    : kFarBehind;
   std::vector<double> before;
   std::vector<double> gains;
   double spent = 0;
@@ -164,13 +170,26 @@ DuelResult duel(const std::function<double()>& known, const std::function<double
     const double expected = median(before);
     const Shift shift = estimate_shift(gains);
     result.changed_won = shift.lowest > kLeastGain * expected;
-    const double hopeless = look == 1 ? -kFarBehind * expected : kLeastGain * expected;
+    const double hopeless = look == 1 ? -far_behind * expected : kLeastGain * expected;
     // Less than one standard error after this many pairs.
     const bool is_lost =
         std::isfinite(shift.lowest) && shift.estimate < (shift.estimate - shift.lowest) / kErrors;
     if (result.changed_won || shift.estimate <= hopeless || is_lost || spent > kMostMs) break;
   }
+  if (gains.size() > 1)
+    result.jump = std::abs(gains[1] - gains[0]) / std::max(median(before), 1e-9);
   return result;
+}
+
+void PairNoise::add(const DuelResult& duel) {
+  if (duel.jump) jumps_.push_back(*duel.jump);
+}
+
+double PairNoise::deviation() const {
+  constexpr std::size_t kEnoughDuels = 8;
+  // Of the difference of two normal numbers with deviation 1.
+  constexpr double kMedianJump = 0.954;
+  return jumps_.size() < kEnoughDuels ? 0 : median(jumps_) / kMedianJump;
 }
 
 }  // namespace gacer

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -64,11 +65,27 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
 struct DuelResult {
   bool changed_won = false;
   int pairs = 0;
+  /// Gains of the first two pairs apart, as a share of the known plan's time; nothing after one.
+  std::optional<double> jump;
 };
 /// Rounds of two plans in turn until it is clear whether the changed one is faster. Made for
 /// searches, which ask of many plans that are not: a pair of rounds or three tell most of those.
 /// The others have up to 31 pairs and 3 seconds to prove a gain of more than .1 % (the interval of
-/// judge() is above it).
-DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed);
+/// judge() is above it). `deviation`: of a pair's gain, as a share of the known plan's time, so far
+/// as earlier duels tell (PairNoise); 0: not known. One pair that is behind by a multiple of it is
+/// enough.
+DuelResult duel(const std::function<double()>& known, const std::function<double()>& changed,
+                double deviation = 0);
+
+/// How much gains of pairs differ on a device: from duels, of which a few bad rounds tell nothing.
+class PairNoise {
+ public:
+  void add(const DuelResult& duel);
+  /// Standard deviation as a share of a plan's time; 0 before enough duels.
+  double deviation() const;
+
+ private:
+  std::vector<double> jumps_;
+};
 
 }  // namespace gacer

@@ -1,5 +1,7 @@
 #include "engine/guard.h"
 
+#include <cmath>
+#include <optional>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -194,14 +196,15 @@ struct Duels {
   double won = 0;
   double pairs = 0;
 };
-Duels fight(double gain, double noise, int count = 400) {
+Duels fight(double gain, double noise, PairNoise* known = nullptr, int count = 400) {
   FakeDevice device;
   const auto run = [&](double ms) {
     return [&device, ms, noise] { return device.times(ms, noise, 1)[0]; };
   };
   Duels duels;
   for (int i = 0; i < count; ++i) {
-    const DuelResult result = duel(run(1), run(1 - gain));
+    const DuelResult result = duel(run(1), run(1 - gain), known ? known->deviation() : 0);
+    if (known) known->add(result);
     duels.won += result.changed_won ? 1.0 / count : 0;
     duels.pairs += static_cast<double>(result.pairs) / count;
   }
@@ -218,6 +221,25 @@ TEST(Duel, SlowerPlansLoseAfterFewRounds) {
   const Duels duels = fight(-0.02, 0.01);
   EXPECT_EQ(duels.won, 0);
   EXPECT_LE(duels.pairs, 4);
+}
+
+TEST(Duel, OnePairIsEnoughWhereNoiseIsKnownToBeSmall) {
+  EXPECT_GE(fight(-0.03, 0.002).pairs, 1.9);
+  PairNoise noise;
+  fight(0, 0.002, &noise);
+  EXPECT_LE(fight(-0.03, 0.002, &noise).pairs, 1.2);
+  // What is known costs no gain.
+  EXPECT_GE(fight(0.01, 0.002, &noise).won, 0.95);
+}
+
+TEST(Duel, NoiseIsThatOfPairs) {
+  PairNoise noise;
+  EXPECT_EQ(noise.deviation(), 0);
+  noise.add({false, 1, std::nullopt});
+  fight(0, 0.01, &noise, 7);
+  EXPECT_EQ(noise.deviation(), 0) << "of few duels nothing is known";
+  fight(0, 0.01, &noise);
+  EXPECT_NEAR(noise.deviation(), 0.01 * std::sqrt(2.0), 0.004);
 }
 
 TEST(Duel, LongRoundsEndEarly) {
