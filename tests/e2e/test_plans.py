@@ -50,6 +50,8 @@ def test_rounds_of_saved_plans_on_request(gacer, conv, dense, tmp_path):
     files = [f"plans/{name}.plan.json" for name in ("sequential", "streams")]
     ready, costs, *answers = gacer("replay", *files, input="0 2\n1 3\n").stdout.splitlines()
     assert json.loads(ready)["ready"] is True
+    start_s = json.loads(ready)["start_s"]
+    assert list(start_s) == ["device", "models", "plan", "round"] and sum(start_s.values()) > 0
     assert [c["policy"] for c in json.loads(costs)["plans"]] == ["sequential", "streams"]
     assert all(c["assemble_ms"] > 0 for c in json.loads(costs)["plans"])
     assert [len(line.split()) for line in answers] == [2, 3]

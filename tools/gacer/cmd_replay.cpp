@@ -18,6 +18,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/hasher.h"
 #include "tools/gacer/command.h"
@@ -33,8 +34,9 @@ The plans' tenants must be the same. Each line of the standard input, PLAN ROUND
 plan, from 0, and how many rounds), is answered by a line of milliseconds; the line "digest" by a
 number that stands for all outputs of the last round; check PLAN ROUNDS by a line of JSON: rounds
 in which the result of every step is compared with what the same steps make one after the other,
-and the first that differed. The first two lines say, in JSON, that the first plan has run and what
-the plans cost.
+and the first that differed. The first two lines say, in JSON, that the first plan has run (with the
+seconds that opening the device, reading the models, preparing the plan and its first round took)
+and what the plans cost.
 
 Example
   echo "0 5" | gacer replay pair.plan.json --device cuda --precision fp16)";
@@ -141,11 +143,23 @@ int replay(const Options& options, const std::vector<std::string>& paths) {
   for (const std::string& path : paths) plans.push_back(load_plan(path));
   Session session(options, &plans.front());
   Engine& engine = session.engine();
-  engine.load_also(plans.front());
-  engine.run_round();
+  double plan_s = 0;
+  double round_s = 0;
+  {
+    const AddsSeconds adds(plan_s);
+    engine.load_also(plans.front());
+  }
+  {
+    const AddsSeconds adds(round_s);
+    engine.run_round();
+  }
   session.progress().clear();
   // The first round is over: this line ends the start of who waits for it.
-  print_line(fmt::format(R"({{"ready": true, "device_bytes": {}}})", engine.allocated_bytes()));
+  const std::string start_s =
+      fmt::format(R"({{"device": {:.3f}, "models": {:.3f}, "plan": {:.3f}, "round": {:.3f}}})",
+                  session.open_s(), session.models_s(), plan_s, round_s);
+  print_line(fmt::format(R"({{"ready": true, "device_bytes": {}, "start_s": {}}})",
+                         engine.allocated_bytes(), start_s));
   for (std::size_t i = 1; i < plans.size(); ++i) engine.load_also(plans[i]);
   std::string costs;
   for (std::size_t i = 0; i < plans.size(); ++i) {

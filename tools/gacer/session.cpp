@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "report/table.h"
 #include "tools/gacer/interrupt.h"
@@ -83,7 +84,11 @@ Session::Session(const Options& options, const Plan* plan) : options_(options) {
   engine_options.on_warning = [view = progress_.get()](const std::string& text) {
     view->warn(text);
   };
-  engine_ = std::make_unique<Engine>(std::move(engine_options));
+  {
+    const AddsSeconds adds(open_s_);
+    engine_ = std::make_unique<Engine>(std::move(engine_options));
+  }
+  const AddsSeconds adds(models_s_);
   for (const TenantSpec& spec : specs) engine_->add_tenant(spec);
   for (const std::string& input : options.inputs) set_input(input);
 }

@@ -23,6 +23,10 @@ class Session {
   Engine& engine() { return *engine_; }
   ProgressView& progress() { return *progress_; }
   const Options& options() const { return options_; }
+  /// Host time that the constructor took for the device and for the models. Libraries that open in
+  /// the background may still be at it.
+  double open_s() const { return open_s_; }
+  double models_s() const { return models_s_; }
 
   /// Runs one round of a plan and writes every tenant's outputs to a folder, made when missing.
   void write_outputs(const Plan& plan, const std::string& folder);
@@ -33,6 +37,8 @@ class Session {
   const Options& options_;
   std::unique_ptr<ProgressView> progress_;
   std::unique_ptr<Engine> engine_;
+  double open_s_ = 0;
+  double models_s_ = 0;
 };
 
 /// A name as a file's: names of outputs and of a file's plans may hold what names of files may not.
