@@ -40,7 +40,8 @@ void check_fit(CUresult result, const char* call) {
   check(result, call);
 }
 
-CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CUcontext primary) {
+CUgraphNode add_kernel(CUgraph graph, const std::vector<CUgraphNode>& after, const Launch& launch,
+                       CUcontext target, CUcontext primary) {
   CUDA_KERNEL_NODE_PARAMS params = launch.kernel;
   if (params.kern == nullptr) {
     // Without a library kernel the node cannot be moved to another context.
@@ -54,7 +55,7 @@ CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CU
     params.ctx = target;
   }
   CUgraphNode node = nullptr;
-  const CUresult result = cuGraphAddKernelNode(&node, graph, nullptr, 0, &params);
+  const CUresult result = cuGraphAddKernelNode(&node, graph, after.data(), after.size(), &params);
   if (result == CUDA_ERROR_INVALID_VALUE || does_not_fit(result))
     fail(ErrorKind::kUnsupported, "a kernel cannot be placed on its SM set: {}", describe(result));
   check(result, "cuGraphAddKernelNode");
@@ -63,25 +64,27 @@ CUgraphNode add_kernel(CUgraph graph, const Launch& launch, CUcontext target, CU
   return node;
 }
 
-CUgraphNode add_launch(CUgraph graph, const Launch& launch, CUcontext target, CUcontext primary) {
+/// A node that runs after others, with plain edges.
+CUgraphNode add_launch(CUgraph graph, const std::vector<CUgraphNode>& after, const Launch& launch,
+                       CUcontext target, CUcontext primary) {
   CUgraphNode node = nullptr;
   switch (launch.kind) {
     case Launch::Kind::kKernel:
-      return add_kernel(graph, launch, target, primary);
+      return add_kernel(graph, after, launch, target, primary);
     case Launch::Kind::kMemset:
-      GACER_CU(cuGraphAddMemsetNode(&node, graph, nullptr, 0, &launch.memset, primary));
+      GACER_CU(
+          cuGraphAddMemsetNode(&node, graph, after.data(), after.size(), &launch.memset, primary));
       return node;
     case Launch::Kind::kMemcpy:
-      GACER_CU(cuGraphAddMemcpyNode(&node, graph, nullptr, 0, &launch.memcpy, primary));
+      GACER_CU(
+          cuGraphAddMemcpyNode(&node, graph, after.data(), after.size(), &launch.memcpy, primary));
       return node;
   }
   fail(ErrorKind::kInternal, "bad launch kind");
 }
 
-void add_edges(CUgraph graph, const std::vector<CUgraphNode>& from, CUgraphNode to) {
-  if (from.empty()) return;
-  const std::vector<CUgraphNode> targets(from.size(), to);
-  GACER_CU(cuGraphAddDependencies(graph, from.data(), targets.data(), nullptr, from.size()));
+bool is_plain(const CUgraphEdgeData& edge) {
+  return edge.type == CU_GRAPH_DEPENDENCY_TYPE_DEFAULT && edge.from_port == 0 && edge.to_port == 0;
 }
 
 unsigned cluster_blocks_of(const Launch& launch) {
@@ -136,7 +139,12 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
     const int priority = context_.driver_priority(rank_of(priorities, step.priority));
     std::vector<CUgraphNode> nodes;
     for (const Launch& launch : capture.launches()) {
-      CUgraphNode node = add_launch(graph, launch, target, context_.primary());
+      // Hundreds of nodes a plan and thousands of plans a search: as few calls a node as can be.
+      std::vector<CUgraphNode> after;
+      for (const auto& [earlier, edge] : launch.waits_for)
+        if (is_plain(edge)) after.push_back(nodes[static_cast<std::size_t>(earlier)]);
+      CUgraphNode node = add_launch(graph, launch.waits_for.empty() ? before : after, launch,
+                                    target, context_.primary());
       if (launch.kind == Launch::Kind::kKernel) {
         CUkernelNodeAttrValue value = {};
         value.priority = priority;
@@ -145,8 +153,8 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
           placed_.push_back({static_cast<int>(s), step.budget, node, target, priority,
                              cluster_blocks_of(launch)});
       }
-      if (launch.waits_for.empty()) add_edges(graph, before, node);
       for (const auto& [earlier, edge] : launch.waits_for) {
+        if (is_plain(edge)) continue;
         CUgraphNode from = nodes[static_cast<std::size_t>(earlier)];
         GACER_CU(cuGraphAddDependencies(graph, &from, &node, &edge, 1));
       }
