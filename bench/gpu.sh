@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
-# With more than one GPU batches run side by side, each on cores of its own. What is there at the same commit is
-# left out, so a call that was cut short is repeated.
+# With more than one GPU PyTorch's candidates are tuned on all of them; then batches run side by side, each on cores
+# of its own. What is there at the same commit is left out, so a call that was cut short is repeated.
 #
 #   bench/gpu.sh BUNDLE RESULTS [WORK [SECONDS]]
 #
@@ -36,11 +36,11 @@ run_tests() {
 
 left() { echo $((end > SECONDS ? end - SECONDS : 0)); }
 
-# PyTorch's candidates, until all are decided; batch 8 is measured with what there is.
+# PyTorch's candidates, on all GPUs, until all are decided.
 tune() {
   [ ! -e "$work/tuned" ] || return 0
-  [ "$(left)" -gt 0 ] || return 1
-  python3 bench/peers/tune_blocks.py 8 "$(left)" "${models[@]}" --keep "$results/autotuned_b8.json.xz" || return 1
+  TORCHINDUCTOR_CACHE_DIR="$work/inductor0" python3 bench/peers/tune_blocks.py 8 "$(left)" "${models[@]}" \
+    --keep "$results/autotuned_b8.json.xz" || return 1
   touch "$work/tuned"
 }
 
@@ -57,25 +57,24 @@ run_lane() {  # GPU BATCH...
   if [ "${#lanes[@]}" -gt 1 ] && [ "$share" -gt 0 ]; then
     taskset -cp "$(IFS=,; echo "${cores[*]:gpu * share:share}")" "$BASHPID" >/dev/null || return 1
   fi
-  [ "$gpu" != 0 ] || run_tests || failed=1
   for batch in "$@"; do
     case $batch in
-      8)
-        tune || failed=1
-        measure 8 --mps --max-autotune || failed=1
-        ;;
+      8) measure 8 --mps --max-autotune || failed=1 ;;
       *) measure "$batch" --search-time 10s || failed=1 ;;
     esac
   done
   return $failed
 }
 
+# First, so that nothing runs beside them: both times candidates or looks for races.
+failed=0
+run_tests || failed=1
+tune || failed=1
 pids=()
 for gpu in "${!lanes[@]}"; do
   read -ra batches <<<"${lanes[$gpu]}"
   run_lane "$gpu" "${batches[@]}" > >(tee "$work/gpu$gpu.log") 2>&1 &
   pids+=($!)
 done
-failed=0
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 exit $failed

@@ -1,10 +1,10 @@
-"""Tunes the blocks of models for `gpu.py --max-autotune`, on all cores.
+"""Tunes the blocks of models for `gpu.py --max-autotune`, on all cores and all GPUs (of one kind).
 
 torch.compile's widest search compiles its candidates one after the other: minutes a model on one core.
 Here modules with a few convolutions or linear layers are compiled by themselves, each in one of many
-processes; candidates are timed by one process at a time. What they decided goes to
+processes; on a GPU candidates are timed by one process at a time. What they decided goes to
 TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
-layouts, not on weights). While a candidate is timed no other process runs one. Candidates are compiled in a
+layouts, not on weights). While a candidate is timed no other process runs one there. Candidates are compiled in a
 pool of processes as whole models' are: those that fail in a thread are dropped before they are timed, and a
 decision without them is made again by who knows of them.
 
@@ -13,7 +13,8 @@ Usage: tune_blocks.py BATCH SECONDS MODEL... [--keep FILE.json.xz]
 Begins no block after SECONDS and ends those that run; then it exits with 3. What was decided stays,
 so another call goes on; with --keep also on another machine of the same kind: what the file holds is
 taken, and it is written anew. Prints a line of JSON: processes, seconds, decisions before and after,
-versions.
+versions; of all processes together the seconds that they waited for the GPU and timed candidates on it
+(the rest is compiling), and how many candidates those were.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from torch_models import compile_as, on_device, settings_of
 from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
+ACCOUNT = "account.json"
 UNFINISHED = 101  # what a process ends with that had no time for all of its blocks
 
 
@@ -98,15 +100,25 @@ def fill(module):
     return module
 
 
-def time_alone(device):
-    """With the first run, in which a candidate is loaded and cuDNN times its own."""
+def time_alone(device, spent):
+    """With the first run, in which a candidate is loaded and cuDNN times its own.
+
+    Adds to `spent`: the candidates, the seconds they waited for the device and had it.
+    """
     original = type(benchmarking.benchmarker).benchmark_gpu
 
     def benchmark(self, run, *args, **kwargs):
+        begin = time.time()
         with device.alone():
-            run()
-            torch.cuda.synchronize()
-            return original(self, run, *args, **kwargs)
+            entered = time.time()
+            try:
+                run()
+                torch.cuda.synchronize()
+                return original(self, run, *args, **kwargs)
+            finally:
+                spent["candidates"] += 1
+                spent["waited_s"] += entered - begin
+                spent["timed_s"] += time.time() - entered
 
     type(benchmarking.benchmarker).benchmark_gpu = benchmark
 
@@ -123,12 +135,14 @@ def tune(module, shape, device):
 
 def work(batch, deadline, index, count, lock, models):
     """Every count-th block from index on. The number of those that failed, which the log names, and
-    whether there was time for all."""
+    whether there was time for all. What was spent is written to a file of the compiler's folder."""
     torch.backends.cudnn.benchmark = True
     failed = 0
     AsyncCompile.wait_pool_ready()
     device = Turnstile(lock)
-    time_alone(device)
+    spent = {"candidates": 0, "waited_s": 0.0, "timed_s": 0.0}
+    time_alone(device, spent)
+    account = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) / ACCOUNT
     with torch.inference_mode():
         for module, shape in unique_blocks(models, batch)[index::count]:
             if time.time() > deadline:
@@ -140,6 +154,7 @@ def work(batch, deadline, index, count, lock, models):
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)
             print(f"{time.time() - begin:.1f} s: {shape} {module}", flush=True)
+            account.write_text(json.dumps(spent))
     return failed, True
 
 
@@ -167,8 +182,23 @@ def write_decisions(folder, files):
         part.replace(folder / "cache" / name)
 
 
+def add_accounts(folders):
+    total = {"candidates": 0, "waited_s": 0.0, "timed_s": 0.0}
+    for folder in folders:
+        if (folder / ACCOUNT).exists():  # of a block at least
+            for key, value in json.loads((folder / ACCOUNT).read_text()).items():
+                total[key] += value
+    return {key: round(value, 1) for key, value in total.items()}
+
+
 def count_decisions(files):
     return sum(len(known) for file in files.values() for known in file.get("cache", {}).values())
+
+
+def visible_gpus():
+    """As CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(i) for i in range(max(1, torch.cuda.device_count()))]
 
 
 def parse_arguments():
@@ -199,6 +229,7 @@ def main():
     before = count_decisions(decisions)
     write_decisions(shared, decisions)
     count = max(1, len(os.sched_getaffinity(0)) - 1)
+    gpus = visible_gpus()
     # What a process leaves behind when it is ended may still write there.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         workers = []
@@ -206,10 +237,12 @@ def main():
             own = pathlib.Path(folder) / str(index)  # they would overwrite each other's decisions
             shutil.copytree(shared / "cache", own / "cache")
             log = open(own / "log", "w")
+            gpu = gpus[index % len(gpus)]
             workers.append((own, subprocess.Popen(
                 [sys.executable, __file__, str(batch), str(begin + seconds), *models, "--worker",
-                 str(index), str(count), f"{folder}/lock"], stdout=log, stderr=log,
-                env={**os.environ, "TORCHINDUCTOR_CACHE_DIR": str(own),
+                 str(index), str(count), f"{folder}/lock{gpu}"], stdout=log, stderr=log,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu,
+                     "TORCHINDUCTOR_CACHE_DIR": str(own),
                      "TORCHINDUCTOR_QUIESCE_ASYNC_COMPILE_POOL": "0",
                      "TORCHINDUCTOR_COMPILE_THREADS": "2"})))  # 1 would mean no pool
 
@@ -235,13 +268,14 @@ def main():
                 if 0 < code != UNFINISHED:
                     failed.append((own / "log").read_text()[-1500:])
             collect()
+            account = add_accounts([own for own, _ in workers])
         finally:
             for _, process in workers:
                 process.kill()
     print(json.dumps({"models": models, "batch": batch, "complete": is_complete, "processes": count,
-                      "failed": failed, "seconds": round(time.time() - begin, 1), "decisions_before": before,
-                      "decisions": count_decisions(decisions), "torch": torch.__version__,
-                      "device": torch.cuda.get_device_name()}))
+                      "gpus": len(gpus), "failed": failed, "seconds": round(time.time() - begin, 1),
+                      "decisions_before": before, "decisions": count_decisions(decisions), **account,
+                      "torch": torch.__version__, "device": torch.cuda.get_device_name()}))
     sys.exit(0 if is_complete else 3)
 
 

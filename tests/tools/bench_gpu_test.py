@@ -44,7 +44,7 @@ elif command == "compare":
         shutil.copy(wrong if wrong.exists() else here / "right.npy", out / (model + ".y.npy"))
 elif command == "replay":
     (here / "replays").open("a").write(str(os.getpid()) + "\\n")
-    print(json.dumps(dict(device_bytes=1)), flush=True)
+    print(json.dumps(dict(device_bytes=1, start_s={{}})), flush=True)
     print(json.dumps(dict(plans=[dict(assemble_ms=1, launch_us=1)] * 2)), flush=True)
     for line in sys.stdin:
         print(" ".join(["1.0"] * int(line.split()[1])), flush=True)
@@ -257,6 +257,20 @@ class BenchGpu(unittest.TestCase):
         self.run_cells("good")
         self.assertEqual(seconds(), {})
         self.assertEqual((self.root / "profiled").read_text().split(), ["profile_1.db", "profile_new.db"])
+
+    def test_turns_go_on_until_the_means_are_known(self):
+        def turns(**contenders):
+            taken = self.make_bench(turns=3).take_turns(
+                {name.replace("_", ":"): (lambda times=iter(times): [next(times)] * 2)
+                 for name, times in contenders.items()})
+            return {name: len(times["turn_medians_ms"]) for name, times in taken.items()}
+
+        steady, restless, wild = [1.0] * 12, [1.0, 1.2] * 6, [1.0, 9.0] * 6
+        settling = [1.0, 1.03] + [1.01] * 10
+        self.assertEqual(turns(gacer_a=steady, torch_b=steady), {"gacer:a": 3, "torch:b": 3})
+        self.assertEqual(turns(gacer_a=steady, torch_eager=wild), {"gacer:a": 3, "torch:eager": 3})
+        self.assertEqual(turns(gacer_a=steady, torch_b=restless), {"gacer:a": 12, "torch:b": 12})
+        self.assertTrue(3 <= turns(gacer_a=settling)["gacer:a"] < 12)
 
 
 if __name__ == "__main__":
