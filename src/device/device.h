@@ -32,6 +32,9 @@ class Capture {
   virtual ~Capture() = default;
   /// Launches on the device (kernels, among them those that set memory): programs count them.
   virtual int num_launches() const = 0;
+  /// Whether something must be put back between two uses: programs do, which costs the second use
+  /// what the first is spared.
+  virtual bool has_state() const { return false; }
   /// One line a launch for profiles and reports ("grid 104x1x1 block 384 smem 196K regs 168").
   virtual std::vector<std::string> footprint() const { return {}; }
 };

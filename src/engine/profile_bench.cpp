@@ -40,6 +40,14 @@ std::string reason_of(const Error& error) {
   throw;
 }
 
+/// How many calls make a program long enough that starting it does not count.
+int count_repeats(double call_ms) {
+  constexpr double kProgramMs = 0.5;
+  constexpr int kMaxRepeats = 32;
+  return std::clamp(static_cast<int>(std::ceil(kProgramMs / std::max(call_ms, 1e-4))), 1,
+                    kMaxRepeats);
+}
+
 std::string join(const std::vector<std::string>& lines) {
   std::string text;
   for (const std::string& line : lines) text += (text.empty() ? "" : "; ") + line;
@@ -193,13 +201,29 @@ std::vector<ProgramStep> ProfileBench::make_steps(
 
 double ProfileBench::time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
                                 double estimate_ms) {
-  // Long enough that starting a program does not count.
-  constexpr double kProgramMs = 0.5;
-  constexpr int kMaxRepeats = 32;
+  const int repeats = count_repeats(estimate_ms);
+  return time_steps(make_steps(captures, width, repeats), estimate_ms) / repeats;
+}
+
+double ProfileBench::time_alone(const Kernel& kernel, const Capture& first, int width,
+                                double estimate_ms) {
+  const int repeats = count_repeats(estimate_ms);
+  // As in a round, where nothing is used a second time.
+  std::vector<std::unique_ptr<Capture>> others;
+  std::vector<ProgramStep> steps(static_cast<std::size_t>(repeats));
+  for (int i = 0; i < repeats; ++i) {
+    ProgramStep& step = steps[static_cast<std::size_t>(i)];
+    if (i > 0 && first.has_state()) others.push_back(capture(0, kernel));
+    step.capture = others.empty() ? &first : others.back().get();
+    step.budget = budget_of(0, width);
+    if (i > 0) step.waits_for = {i - 1};
+  }
+  return time_steps(steps, estimate_ms) / repeats;
+}
+
+double ProfileBench::time_steps(std::span<const ProgramStep> steps, double estimate_ms) {
   constexpr double kSlowMs = 100;
-  const int repeats = std::clamp(
-      static_cast<int>(std::ceil(kProgramMs / std::max(estimate_ms, 1e-4))), 1, kMaxRepeats);
-  const auto program = device_.assemble(make_steps(captures, width, repeats));
+  const auto program = device_.assemble(steps);
   const int min_runs = estimate_ms > kSlowMs ? 1 : limits_.min_runs;
   const double limit_ms = std::chrono::duration<double, std::milli>(limits_.timing.variant).count();
   if (estimate_ms <= kSlowMs) program->run();
@@ -210,7 +234,7 @@ double ProfileBench::time_calls(const std::vector<std::unique_ptr<Capture>>& cap
     spent += ms;
     best = run == 0 ? ms : std::min(best, ms);
   }
-  return best / repeats;
+  return best;
 }
 
 void ProfileBench::poison() {
@@ -467,7 +491,7 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
       row.solo_ms = std::min(row.solo_ms, once->run());
       if (row.solo_ms > far_ms) return;
     }
-    row.solo_ms = time_calls(captures, row.width, row.solo_ms);
+    row.solo_ms = time_alone(*kernel, *captures[0], row.width, row.solo_ms);
     if (row.saturated_ms > 0) return;
 
     const std::int64_t copies = count_copies(row);

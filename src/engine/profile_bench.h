@@ -55,6 +55,10 @@ class ProfileBench {
   /// Milliseconds of one call; `copies` chains of calls side by side count as one call.
   double time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
                     double estimate_ms);
+  /// The same for one chain of `first` or, where a second use costs more, of captures like it.
+  double time_alone(const Kernel& kernel, const Capture& first, int width, double estimate_ms);
+  /// Milliseconds of a program whose calls take about `estimate_ms` each.
+  double time_steps(std::span<const ProgramStep> steps, double estimate_ms);
   std::vector<ProgramStep> make_steps(std::span<const std::unique_ptr<Capture>> captures, int width,
                                       int repeats) const;
   Budget budget_of(std::size_t copy, int width) const;

@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 
 #include "backend/cuda/check.h"
-#include "backend/cuda/kernels/fill.h"
+#include "backend/cuda/module.h"
 
 namespace gacer::cuda {
 namespace {
@@ -93,14 +94,48 @@ std::vector<CUgraphNode> list_nodes(CUgraph graph) {
   return nodes;
 }
 
+/// Four bytes that a memory set repeats.
+unsigned pattern_of(const CUDA_MEMSET_NODE_PARAMS& set) {
+  const unsigned repeats = set.elementSize == 1 ? 0x01010101U : set.elementSize == 2 ? 0x10001U : 1;
+  const unsigned mask = set.elementSize == 1 ? 0xFFU : set.elementSize == 2 ? 0xFFFFU : ~0U;
+  return (set.value & mask) * repeats;
+}
+
+bool is_memory_set(CUgraphNode node) {
+  CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
+  GACER_CU(cuGraphNodeGetType(node, &type));
+  return type == CU_GRAPH_NODE_TYPE_MEMSET;
+}
+
+bool waits_for_nothing(CUgraphNode node) {
+  std::size_t count = 0;
+  GACER_CU(cuGraphNodeGetDependencies(node, nullptr, nullptr, &count));
+  return count == 0;
+}
+
+bool overlap(const Reset& a, const Reset& b) {
+  const auto begin = [](const Reset& reset) { return reinterpret_cast<std::uintptr_t>(reset.to); };
+  return begin(a) < begin(b) + b.bytes && begin(b) < begin(a) + a.bytes;
+}
+
+/// The memory set as a reset, where it sets nothing but some of `memory`.
+std::optional<Reset> reset_of(CUgraphNode node, const CudaBuffer& memory) {
+  CUDA_MEMSET_NODE_PARAMS set = {};
+  GACER_CU(cuGraphMemsetNodeGetParams(node, &set));
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
+  const std::size_t bytes = set.elementSize * set.width;
+  const bool is_inside =
+      set.dst >= begin && bytes <= memory.size() && set.dst - begin <= memory.size() - bytes;
+  if (!is_inside || set.height > 1) return std::nullopt;
+  return Reset{reinterpret_cast<void*>(set.dst), static_cast<unsigned>(bytes), pattern_of(set)};
+}
+
 CUgraphNode add_fill(CUgraph graph, const CUDA_MEMSET_NODE_PARAMS& set, CUkernel fill) {
   FillArgs args;
   args.to = reinterpret_cast<void*>(set.dst);
   args.pitch = set.pitch;
   args.row_bytes = static_cast<unsigned long long>(set.elementSize) * set.width;
-  const unsigned repeats = set.elementSize == 1 ? 0x01010101U : set.elementSize == 2 ? 0x10001U : 1;
-  const unsigned mask = set.elementSize == 1 ? 0xFFU : set.elementSize == 2 ? 0xFFFFU : ~0U;
-  args.pattern = (set.value & mask) * repeats;
+  args.pattern = pattern_of(set);
 
   constexpr unsigned kThreads = 256;
   constexpr unsigned long long kBytesPerBlock = 16 * kThreads;
@@ -142,9 +177,7 @@ void move_edges(CUgraph graph, CUgraphNode from, CUgraphNode to) {
 void replace_memory_sets(CUgraph graph, CUkernel fill) {
   constexpr std::size_t kMostRows = 65535;  // of a grid
   for (CUgraphNode node : list_nodes(graph)) {
-    CUgraphNodeType type = CU_GRAPH_NODE_TYPE_EMPTY;
-    GACER_CU(cuGraphNodeGetType(node, &type));
-    if (type != CU_GRAPH_NODE_TYPE_MEMSET) continue;
+    if (!is_memory_set(node)) continue;
     CUDA_MEMSET_NODE_PARAMS set = {};
     GACER_CU(cuGraphMemsetNodeGetParams(node, &set));
     if (set.height < 1 || set.height > kMostRows) continue;
@@ -153,7 +186,29 @@ void replace_memory_sets(CUgraph graph, CUkernel fill) {
   }
 }
 
-CudaCapture::CudaCapture(CUgraph graph) : graph_(graph) {
+std::vector<Reset> take_resets(CUgraph graph, const CudaBuffer& memory) {
+  std::vector<Reset> resets;
+  // What waited for one that is taken may then wait for nothing.
+  for (bool has_taken = true; has_taken;) {
+    has_taken = false;
+    for (CUgraphNode node : list_nodes(graph)) {
+      if (!is_memory_set(node) || !waits_for_nothing(node)) continue;
+      const std::optional<Reset> reset = reset_of(node, memory);
+      if (!reset || resets.size() == kMostResets ||
+          std::any_of(resets.begin(), resets.end(),
+                      [&](const Reset& other) { return overlap(*reset, other); }))
+        continue;
+      resets.push_back(*reset);
+      GACER_CU(cuGraphDestroyNode(node));
+      has_taken = true;
+      break;
+    }
+  }
+  return resets;
+}
+
+CudaCapture::CudaCapture(CUgraph graph, std::shared_ptr<CudaBuffer> own, std::vector<Reset> resets)
+    : graph_(graph), own_(std::move(own)), resets_(std::move(resets)) {
   try {
     read_nodes();
   } catch (...) {
@@ -238,28 +293,45 @@ std::vector<std::string> CudaCapture::footprint() const {
   return lines;
 }
 
-std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& kernel,
-                                            const Bindings& bindings, CUkernel fill) {
+std::unique_ptr<CudaCapture> capture_kernel(const Services& services, const Kernel& kernel,
+                                            Bindings bindings, const FillKernels& kernels) {
+  constexpr std::size_t kMostOwnBytes = 4096;
+  constexpr unsigned char kPoison = 0xFF;
+  const CUstream stream = services.stream().get();
+  std::shared_ptr<CudaBuffer> own;
+  if (const std::size_t bytes = kernel.workspace_bytes(); bytes > 0 && bytes <= kMostOwnBytes) {
+    own = services.allocate(bytes);
+    bindings.workspace = own->data();
+    GACER_CU(cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(own->data()), kPoison, bytes, stream));
+  }
   // Relaxed: a library may load a kernel on its first call, which the other modes forbid.
-  GACER_CU(cuStreamBeginCapture(stream.get(), CU_STREAM_CAPTURE_MODE_RELAXED));
+  GACER_CU(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
   CUgraph graph = nullptr;
   try {
-    CudaRecorder recorder(stream.get());
+    CudaRecorder recorder(stream);
     kernel.record(bindings, recorder);
   } catch (...) {
-    cuStreamEndCapture(stream.get(), &graph);
+    cuStreamEndCapture(stream, &graph);
     if (graph != nullptr) cuGraphDestroy(graph);
     throw;
   }
-  GACER_CU(cuStreamEndCapture(stream.get(), &graph));
+  GACER_CU(cuStreamEndCapture(stream, &graph));
   require(graph != nullptr, "a capture ended without a graph");
+  std::vector<Reset> resets;
   try {
-    replace_memory_sets(graph, fill);
+    if (own) resets = take_resets(graph, *own);
+    replace_memory_sets(graph, kernels.fill);
+    if (!resets.empty()) {
+      ResetArgs args;
+      std::copy(resets.begin(), resets.end(), args.resets);
+      launch(stream, kernels.reset, {static_cast<unsigned>(resets.size())}, {kResetThreads}, 0,
+             args);
+    }
   } catch (...) {
     cuGraphDestroy(graph);
     throw;
   }
-  return std::make_unique<CudaCapture>(graph);
+  return std::make_unique<CudaCapture>(graph, std::move(own), std::move(resets));
 }
 
 }  // namespace gacer::cuda

@@ -6,6 +6,8 @@
 
 #include "backend/cuda/context.h"
 #include "backend/cuda/driver.h"
+#include "backend/cuda/kernels/fill.h"
+#include "backend/cuda/services.h"
 #include "device/device.h"
 
 namespace gacer::cuda {
@@ -21,9 +23,19 @@ class CudaRecorder final : public Recorder {
   CUstream stream_;
 };
 
+/// Kernels of kernels/fill.cu.
+struct FillKernels {
+  CUkernel fill = nullptr;
+  CUkernel reset = nullptr;
+};
+
+constexpr unsigned kResetThreads = 64;
+
 /// Makes kernels of a captured graph's memory sets: a program that holds nothing but kernels starts
-/// several times faster, and a kernel keeps to its step's SM set. `fill`: kernels/fill.cu.
+/// several times faster, and a kernel keeps to its step's SM set.
 void replace_memory_sets(CUgraph graph, CUkernel fill);
+/// Takes out the memory sets of `memory` that wait for nothing.
+std::vector<Reset> take_resets(CUgraph graph, const CudaBuffer& memory);
 
 /// One node of a captured graph, ready to be put into another graph and context.
 struct Launch {
@@ -46,17 +58,25 @@ inline unsigned count_blocks(const CUlaunchAttributeValue& cluster) {
 
 /// The launches of one kernel, captured once from a stream. Keeps the source graph alive, because
 /// the launches' parameters point into it.
+///
+/// Libraries set a counter in their workspace before each of their persistent kernels, which takes
+/// as long as a small kernel. A workspace of a few bytes is therefore the capture's own, and its
+/// counters are set when it is made, and by programs after each use, beside the steps that follow.
 class CudaCapture final : public Capture {
  public:
   /// Takes ownership of `graph`. Error{kDevice} when it holds a kind of node that cannot be moved,
-  /// {kUnsupported} when it copies from or to the host.
-  explicit CudaCapture(CUgraph graph);
+  /// {kUnsupported} when it copies from or to the host. `own`: memory that the launches work in.
+  explicit CudaCapture(CUgraph graph, std::shared_ptr<CudaBuffer> own = nullptr,
+                       std::vector<Reset> resets = {});
   ~CudaCapture() override;
   CudaCapture(const CudaCapture&) = delete;
   CudaCapture& operator=(const CudaCapture&) = delete;
 
   int num_launches() const override;
+  bool has_state() const override { return !resets_.empty(); }
   std::vector<std::string> footprint() const override;
+  /// What programs do after each use, and before any other.
+  const std::vector<Reset>& resets() const { return resets_; }
   const std::vector<Launch>& launches() const { return launches_; }
   /// Launches that nothing in the list waits for.
   const std::vector<int>& sinks() const { return sinks_; }
@@ -65,13 +85,15 @@ class CudaCapture final : public Capture {
   void read_nodes();
 
   CUgraph graph_ = nullptr;
+  std::shared_ptr<CudaBuffer> own_;
+  std::vector<Reset> resets_;
   std::vector<Launch> launches_;
   std::vector<int> sinks_;
 };
 
-/// Records `kernel` on a capturing stream. A failure inside the capture is an Error, never a graph
-/// with fewer kernels. `fill`: see replace_memory_sets().
-std::unique_ptr<CudaCapture> capture_kernel(const Stream& stream, const Kernel& kernel,
-                                            const Bindings& bindings, CUkernel fill);
+/// Records `kernel` on the services' stream. A failure inside the capture is an Error, never a
+/// graph with fewer kernels. Its own memory is set in the order of that stream.
+std::unique_ptr<CudaCapture> capture_kernel(const Services& services, const Kernel& kernel,
+                                            Bindings bindings, const FillKernels& kernels);
 
 }  // namespace gacer::cuda

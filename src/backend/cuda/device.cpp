@@ -39,7 +39,7 @@ class CudaDevice final : public Device {
       : context_(ordinal),
         stream_(context_),
         services_(context_, stream_),
-        fill_(services_.kernel("fill", "fill")),
+        fill_{services_.kernel("fill", "fill"), services_.kernel("fill", "reset")},
         info_(describe_device(ordinal)) {
     info_.num_groups = std::max(1, context_.num_groups());
     info_.units_per_group = context_.sms_per_group();
@@ -131,7 +131,7 @@ class CudaDevice final : public Device {
 
   std::unique_ptr<Capture> capture(const Kernel& kernel, const Bindings& bindings) override {
     context_.make_current();
-    return capture_kernel(stream_, kernel, bindings, fill_);
+    return capture_kernel(services_, kernel, bindings, fill_);
   }
   std::unique_ptr<Kernel> make_row_copy(const ByteRows& rows) const override {
     return cuda::make_row_copy(services_, rows);
@@ -140,7 +140,7 @@ class CudaDevice final : public Device {
     return cuda::make_row_comparison(services_, rows);
   }
   std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
-    return std::make_unique<CudaProgram>(context_, stream_, steps);
+    return std::make_unique<CudaProgram>(context_, stream_, steps, fill_.reset);
   }
   double run_free(std::span<Program* const> programs, std::span<const int> repeats) override;
 
@@ -148,7 +148,7 @@ class CudaDevice final : public Device {
   Context context_;
   Stream stream_;
   Services services_;
-  CUkernel fill_;
+  FillKernels fill_;
   DeviceInfo info_;
   std::vector<std::unique_ptr<KernelImpl>> owned_;
   std::vector<const KernelImpl*> kernels_;

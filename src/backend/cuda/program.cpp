@@ -93,26 +93,106 @@ unsigned cluster_blocks_of(const Launch& launch) {
   return 1;
 }
 
-/// Rank of each distinct priority, the lowest being 0.
-int rank_of(const std::set<int>& priorities, int priority) {
-  return static_cast<int>(std::distance(priorities.begin(), priorities.find(priority)));
+/// Which steps of a list come before one of them.
+std::vector<bool> find_ancestors(std::span<const ProgramStep> steps, std::size_t of) {
+  std::vector<bool> found(steps.size(), false);
+  std::vector<std::size_t> open = {of};
+  while (!open.empty()) {
+    const std::size_t step = open.back();
+    open.pop_back();
+    for (const int before : steps[step].waits_for) {
+      const auto b = static_cast<std::size_t>(before);
+      if (found[b]) continue;
+      found[b] = true;
+      open.push_back(b);
+    }
+  }
+  return found;
+}
+
+const CudaCapture& capture_of(const ProgramStep& step) {
+  return static_cast<const CudaCapture&>(*step.capture);
+}
+
+/// The driver's priority of each step: by rank among the distinct ones, the lowest being 0.
+std::vector<int> driver_priorities(const Context& context, std::span<const ProgramStep> steps) {
+  std::set<int> distinct;
+  for (const ProgramStep& step : steps) distinct.insert(step.priority);
+  std::vector<int> priorities;
+  for (const ProgramStep& step : steps)
+    priorities.push_back(context.driver_priority(
+        static_cast<int>(std::distance(distinct.begin(), distinct.find(step.priority)))));
+  return priorities;
 }
 
 }  // namespace
 
-CudaProgram::CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps)
-    : context_(made_current(context)), stream_(stream), steps_(steps.begin(), steps.end()) {
+CudaProgram::CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps,
+                         CUkernel reset)
+    : context_(made_current(context)),
+      stream_(stream),
+      steps_(steps.begin(), steps.end()),
+      priorities_(driver_priorities(context, steps)),
+      reset_(reset) {
   GraphOwner graph = make_graph();
-  assemble(graph.get(), steps_, /*with_events=*/false);
+  assemble(graph.get(), /*with_events=*/false);
   exec_ = instantiate(graph.get());
   for (const ProgramStep& step : steps_) num_launches_ += step.capture->num_launches();
   verify(graph.get());
   graph_ = std::move(graph);
 }
 
-void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events) {
-  std::set<int> priorities;
-  for (const ProgramStep& step : steps) priorities.insert(step.priority);
+CUgraphNode CudaProgram::add_reset(CUgraph graph, std::span<const Reset> resets,
+                                   const std::vector<CUgraphNode>& after, std::size_t s,
+                                   bool is_placed) {
+  ResetArgs args;
+  std::copy(resets.begin(), resets.end(), args.resets);
+  void* arguments[] = {&args};
+  Launch launch;
+  launch.kernel.kern = reset_;
+  launch.kernel.gridDimX = static_cast<unsigned>(resets.size());
+  launch.kernel.blockDimX = kResetThreads;
+  launch.kernel.gridDimY = launch.kernel.gridDimZ = 1;
+  launch.kernel.blockDimY = launch.kernel.blockDimZ = 1;
+  launch.kernel.kernelParams = arguments;  // the node copies them
+  const CUcontext target = context_.budget_context(steps_[s].budget);
+  CUgraphNode node = add_kernel(graph, after, launch, target, context_.primary());
+  CUkernelNodeAttrValue value = {};
+  value.priority = priorities_[s];
+  GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+  if (is_placed) {
+    placed_.push_back({static_cast<int>(s), steps_[s].budget, node, target, priorities_[s], 1});
+    ++num_resets_;
+  }
+  return node;
+}
+
+void CudaProgram::add_last_resets(CUgraph graph, const LastUses& last_use,
+                                  const std::vector<std::vector<CUgraphNode>>& ends,
+                                  bool is_placed) {
+  std::map<int, std::vector<std::size_t>> users;  // by lane
+  for (const auto& [capture, step] : last_use) users[steps_[step].lane].push_back(step);
+  for (auto& [lane, uses] : users) {
+    std::sort(uses.begin(), uses.end());
+    const std::size_t last = uses.back();
+    const std::vector<bool> is_before = find_ancestors(steps_, last);
+    std::vector<Reset> resets;
+    std::vector<CUgraphNode> after;
+    for (const std::size_t step : uses) {
+      const std::vector<Reset>& own = capture_of(steps_[step]).resets();
+      resets.insert(resets.end(), own.begin(), own.end());
+      if (!is_before[step]) after.insert(after.end(), ends[step].begin(), ends[step].end());
+    }
+    for (std::size_t begin = 0; begin < resets.size(); begin += kMostResets) {
+      const std::size_t count = std::min<std::size_t>(resets.size() - begin, kMostResets);
+      add_reset(graph, std::span(resets).subspan(begin, count), after, last, is_placed);
+    }
+  }
+}
+
+void CudaProgram::assemble(CUgraph graph, bool with_events) {
+  const std::vector<ProgramStep>& steps = steps_;
+  LastUses last_use;
 
   // Nodes that end each step; a step without launches passes on what it waits for.
   std::vector<std::vector<CUgraphNode>> ends(steps.size());
@@ -127,6 +207,14 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
     for (int earlier : waits)
       for (CUgraphNode node : ends[static_cast<std::size_t>(earlier)])
         if (std::find(before.begin(), before.end(), node) == before.end()) before.push_back(node);
+    const CudaCapture& capture = capture_of(step);
+    if (capture.has_state()) {
+      const auto [used, is_first] = last_use.try_emplace(&capture, s);
+      if (!is_first)
+        before.push_back(
+            add_reset(graph, capture.resets(), ends[used->second], used->second, !with_events));
+      used->second = s;
+    }
 
     if (with_events) {
       CUgraphNode event = nullptr;
@@ -134,9 +222,8 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
                                          step_events_[2 * s]->get()));
       before = {event};
     }
-    const auto& capture = static_cast<const CudaCapture&>(*step.capture);
     const CUcontext target = context_.budget_context(step.budget);
-    const int priority = context_.driver_priority(rank_of(priorities, step.priority));
+    const int priority = priorities_[s];
     std::vector<CUgraphNode> nodes;
     for (const Launch& launch : capture.launches()) {
       // Hundreds of nodes a plan and thousands of plans a search: as few calls a node as can be.
@@ -169,6 +256,7 @@ void CudaProgram::assemble(CUgraph graph, std::span<const ProgramStep> steps, bo
       ends[s] = {event};
     }
   }
+  add_last_resets(graph, last_use, ends, !with_events);
 }
 
 ExecOwner CudaProgram::instantiate(CUgraph graph) const {
@@ -234,7 +322,7 @@ std::vector<StepTime> CudaProgram::run_traced() {
   for (std::size_t i = 0; i < 2 * steps_.size(); ++i)
     step_events_.push_back(std::make_unique<Event>());
   const GraphOwner graph = make_graph();
-  assemble(graph.get(), steps_, /*with_events=*/true);
+  assemble(graph.get(), /*with_events=*/true);
   run_once(graph.get());
 
   std::vector<StepTime> times;
@@ -260,8 +348,9 @@ void CudaProgram::verify(CUgraph graph) const {
     GACER_CU(cuGraphNodeGetType(node, &type));
     if (type == CU_GRAPH_NODE_TYPE_KERNEL) ++kernels;
   }
-  require(kernels == num_launches_, "the program's graph has {} kernels, its steps have {}",
-          kernels, num_launches_);
+  require(kernels == num_launches_ + num_resets_,
+          "the program's graph has {} kernels, its steps have {} and resets", kernels,
+          num_launches_);
   for (const PlacedLaunch& placed : placed_) {
     CUDA_KERNEL_NODE_PARAMS params = {};
     GACER_CU(cuGraphKernelNodeGetParams(placed.node, &params));

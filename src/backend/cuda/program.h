@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -23,16 +24,19 @@ struct PlacedLaunch {
 };
 
 /// A plan's steps as one CUDA graph with explicit edges; each kernel node has its step's priority
-/// and SM set. One launch runs the round.
+/// and SM set. One launch runs the round. What captures want reset after a use is done beside later
+/// steps: before the capture's next use in the program, or in one launch a lane after the last.
 class CudaProgram final : public Program {
  public:
   /// Assembles and instantiates. Error{kUnsupported} when a kernel does not fit its SM set (some
-  /// clusters need more than a small set offers).
-  CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps);
+  /// clusters need more than a small set offers). `reset`: kernels/fill.cu.
+  CudaProgram(Context& context, const Stream& stream, std::span<const ProgramStep> steps,
+              CUkernel reset);
   CudaProgram(const CudaProgram&) = delete;
   CudaProgram& operator=(const CudaProgram&) = delete;
 
   double run() override;
+  /// Without resets.
   int num_launches() const override { return num_launches_; }
   std::vector<StepTime> run_traced() override;
   std::vector<PlacementRow> observe_placement() override;
@@ -42,10 +46,19 @@ class CudaProgram final : public Program {
   void launch(CUstream stream);
 
  private:
+  /// Of captures with resets: the step that used each last.
+  using LastUses = std::map<const CudaCapture*, std::size_t>;
+
   /// Reads the graph back and compares it with the steps, node by node: number of kernels, context,
   /// priority. Throws Error{kInternal} naming the step.
   void verify(CUgraph graph) const;
-  void assemble(CUgraph graph, std::span<const ProgramStep> steps, bool with_events);
+  void assemble(CUgraph graph, bool with_events);
+  /// A node that does resets where step s runs, after other nodes. `is_placed`: for verify().
+  CUgraphNode add_reset(CUgraph graph, std::span<const Reset> resets,
+                        const std::vector<CUgraphNode>& after, std::size_t s, bool is_placed);
+  /// `ends`: nodes that end each step.
+  void add_last_resets(CUgraph graph, const LastUses& last_use,
+                       const std::vector<std::vector<CUgraphNode>>& ends, bool is_placed);
   /// A program of its own that runs once.
   void run_once(CUgraph graph);
   ExecOwner instantiate(CUgraph graph) const;
@@ -53,9 +66,12 @@ class CudaProgram final : public Program {
   Context& context_;
   const Stream& stream_;
   std::vector<ProgramStep> steps_;
+  std::vector<int> priorities_;  ///< the driver's, of each step
+  CUkernel reset_;
   GraphOwner graph_;
   ExecOwner exec_;
   int num_launches_ = 0;
+  int num_resets_ = 0;
   double last_launch_us_ = 0;
   std::vector<PlacedLaunch> placed_;
   Event begin_;

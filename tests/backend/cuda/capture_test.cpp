@@ -182,5 +182,141 @@ TEST_F(CudaCaptureTest, ClustersStayClustersOnEverySmSet) {
   }
 }
 
+constexpr const char* kTakeTickets = R"(
+extern "C" __global__ void take(unsigned* next, unsigned* taken) {
+  if (threadIdx.x == 0) atomicAdd(taken + atomicAdd(next, 1) % 64, 1);
+})";
+constexpr unsigned kTickets = 8;
+
+/// Draws tickets 0 to 7 from a counter in its workspace, which it sets before, or behind.
+class Tickets final : public Kernel {
+ public:
+  explicit Tickets(CUkernel kernel, std::size_t workspace_bytes = 4, bool sets_before = true)
+      : kernel_(kernel), workspace_bytes_(workspace_bytes), sets_before_(sets_before) {}
+  std::size_t workspace_bytes() const override { return workspace_bytes_; }
+  void record(const Bindings& bindings, Recorder& recorder) const override {
+    const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
+    void* next = bindings.workspace;
+    void* taken = bindings.outputs[0];
+    void* arguments[] = {&next, &taken};
+    const auto set = [&] {
+      GACER_CU(cuMemsetD32Async(reinterpret_cast<CUdeviceptr>(next), 0, 1, stream));
+    };
+    if (sets_before_) set();
+    launch_kernel(stream, kernel_, {kTickets}, {32}, 0, arguments);
+    if (!sets_before_) set();
+  }
+
+ private:
+  CUkernel kernel_;
+  std::size_t workspace_bytes_;
+  bool sets_before_;
+};
+
+class CudaTickets : public CudaCaptureTest {
+ protected:
+  void SetUp() override {
+    CudaCaptureTest::SetUp();
+    if (IsSkipped()) return;
+    context_ = std::make_unique<Context>(0);
+    compiled_ = compile_module(*context_, kTakeTickets);
+    taken_ = device_->allocate(64 * sizeof(unsigned));
+    device_->fill(taken_->data(), 0, taken_->size());
+    bindings_.outputs = {taken_->data()};
+  }
+
+  CUkernel kernel() const { return compiled_->module->kernel("take"); }
+  std::unique_ptr<Capture> capture() { return device_->capture(Tickets(kernel()), bindings_); }
+
+  /// Steps that wait for each other.
+  static std::vector<ProgramStep> chain(const std::vector<const Capture*>& captures) {
+    std::vector<ProgramStep> steps(captures.size());
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      steps[i].capture = captures[i];
+      if (i > 0) steps[i].waits_for = {static_cast<int>(i) - 1};
+    }
+    return steps;
+  }
+
+  /// Each ticket was drawn so often, and no other.
+  void expect_drawn(unsigned times) {
+    std::vector<unsigned> taken(64);
+    device_->download(taken.data(), taken_->data(), taken_->size());
+    std::vector<unsigned> expected(64, 0);
+    std::fill_n(expected.begin(), kTickets, times);
+    EXPECT_EQ(taken, expected);
+  }
+
+  std::unique_ptr<Context> context_;
+  std::shared_ptr<const CompiledModule> compiled_;
+  std::unique_ptr<Buffer> taken_;
+  Bindings bindings_;
+};
+
+TEST_F(CudaTickets, CountersAreResetBesideTheStepsThatFollow) {
+  const auto one = capture();
+  const auto two = capture();
+  EXPECT_EQ(one->num_launches(), 1);
+  EXPECT_TRUE(one->has_state());
+
+  const auto alone = testing::assemble_alone(*device_, *one);
+  for (int run = 0; run < 3; ++run) alone->run();
+  expect_drawn(3);
+
+  const auto three_times = device_->assemble(chain({one.get(), two.get(), one.get(), one.get()}));
+  EXPECT_EQ(three_times->num_launches(), 4);
+  three_times->run();
+  three_times->run();
+  expect_drawn(3 + 8);
+  three_times->run_traced();
+  alone->run();
+  expect_drawn(3 + 8 + 4 + 1);
+}
+
+TEST_F(CudaTickets, CountersAreResetInEveryLaneAndSmSet) {
+  std::vector<std::unique_ptr<Capture>> captures;
+  for (int i = 0; i < 6; ++i) captures.push_back(capture());
+  std::vector<ProgramStep> steps(6);
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    steps[i].capture = captures[i].get();
+    steps[i].lane = static_cast<int>(i) % 2;
+    steps[i].priority = static_cast<int>(i) % 3;
+    if (i % 2 == 1) steps[i].budget = {0, 1};
+    if (i == 2 || i == 3) steps[i].waits_for = {static_cast<int>(i) - 2};
+  }
+  const auto program = device_->assemble(steps);
+  for (int run = 0; run < 5; ++run) program->run();
+  expect_drawn(30);
+}
+
+TEST_F(CudaTickets, MoreCountersThanALaunchResets) {
+  std::vector<std::unique_ptr<Capture>> captures;
+  std::vector<const Capture*> used;
+  for (int i = 0; i < kMostResets + 6; ++i) used.push_back(captures.emplace_back(capture()).get());
+  const auto program = device_->assemble(chain(used));
+  program->run();
+  program->run();
+  expect_drawn(2 * (kMostResets + 6));
+}
+
+TEST_F(CudaTickets, LargeWorkspacesKeepTheirMemorySets) {
+  constexpr std::size_t kBytes = 1 << 20;
+  const auto workspace = device_->allocate(kBytes);
+  bindings_.workspace = workspace->data();
+  const auto capture = device_->capture(Tickets(kernel(), kBytes), bindings_);
+  EXPECT_EQ(capture->num_launches(), 2);
+  EXPECT_FALSE(capture->has_state());
+  const auto program = testing::assemble_alone(*device_, *capture);
+  program->run();
+  program->run();
+  expect_drawn(2);
+}
+
+TEST_F(CudaTickets, MemorySetsBehindAKernelStayLaunches) {
+  const auto capture = device_->capture(Tickets(kernel(), 4, /*sets_before=*/false), bindings_);
+  EXPECT_EQ(capture->num_launches(), 2);
+  EXPECT_FALSE(capture->has_state());
+}
+
 }  // namespace
 }  // namespace gacer::cuda

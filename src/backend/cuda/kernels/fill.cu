@@ -26,3 +26,10 @@ extern "C" __global__ void fill(gacer::cuda::FillArgs args) {
   const unsigned long long tail = head + 16 * vectors;
   if (tail + thread < bytes) set(tail + thread);
 }
+
+extern "C" __global__ void reset(gacer::cuda::ResetArgs args) {
+  const gacer::cuda::Reset set = args.resets[blockIdx.x];
+  for (unsigned i = threadIdx.x; i < set.bytes; i += blockDim.x)
+    static_cast<unsigned char*>(set.to)[i] =
+        static_cast<unsigned char>(set.pattern >> (8 * (i % 4)));
+}

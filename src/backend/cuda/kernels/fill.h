@@ -11,4 +11,17 @@ struct FillArgs {
   unsigned pattern = 0;
 };
 
+/// A few bytes that are set again, as a memory set would.
+struct Reset {
+  void* to = nullptr;
+  unsigned bytes = 0;
+  unsigned pattern = 0;  ///< four bytes that repeat
+};
+
+constexpr int kMostResets = 64;  // of a launch
+
+struct ResetArgs {
+  Reset resets[kMostResets];  ///< one a block
+};
+
 }  // namespace gacer::cuda
