@@ -210,9 +210,14 @@ void CudaProgram::assemble(CUgraph graph, bool with_events) {
     const CudaCapture& capture = capture_of(step);
     if (capture.has_state()) {
       const auto [used, is_first] = last_use.try_emplace(&capture, s);
-      if (!is_first)
-        before.push_back(
-            add_reset(graph, capture.resets(), ends[used->second], used->second, !with_events));
+      if (!is_first) {
+        const std::vector<CUgraphNode>& ended = ends[used->second];
+        CUgraphNode reset = add_reset(graph, capture.resets(), ended, used->second, !with_events);
+        std::erase_if(before, [&](CUgraphNode node) {
+          return std::find(ended.begin(), ended.end(), node) != ended.end();
+        });
+        before.insert(before.begin(), reset);
+      }
       used->second = s;
     }
 
