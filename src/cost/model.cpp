@@ -43,6 +43,7 @@ Result<std::vector<SimStep>> make_sim_steps(const Problem& problem, const Profil
     out.group_end = out.group_begin + width;
     out.priority = step.priority;
     out.lane = ref.lane;
+    out.launches = cost->launches;
     out.waits_for = std::move(graph.waits_for[at(graph.order[i])]);
     for (int& before : out.waits_for) before = position[at(before)];
   }
@@ -51,16 +52,16 @@ Result<std::vector<SimStep>> make_sim_steps(const Problem& problem, const Profil
 
 }  // namespace
 
-Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, const Plan& plan) {
+Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, const Plan& plan,
+                          const Contention& contention) {
   StepGraph graph = make_step_graph(problem, plan);
   auto steps = make_sim_steps(problem, rows, plan, graph);
   if (!steps) return Refusal{steps.reason()};
   // Programs that run free of each other compete for cores; the device's scheduler shares them.
   const bool is_exclusive = problem.is_width_fixed && plan.mode == LaunchMode::kMerged;
-  const double set_change_ms = problem.is_width_fixed ? 0 : kSetChangeMs;
   const SimResult result = is_exclusive
                                ? simulate_exclusive(problem.device.num_groups, *steps)
-                               : simulate_shared(problem.device.num_groups, *steps, set_change_ms);
+                               : simulate_shared(problem.device.num_groups, *steps, contention);
   Timeline timeline;
   timeline.round_ms = result.round_ms;
   timeline.utilization = result.utilization;
@@ -73,7 +74,7 @@ Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, cons
 }
 
 Result<double> ModelEvaluator::evaluate(const Plan& plan) {
-  const Result<Timeline> timeline = simulate(problem_, rows_, plan);
+  const Result<Timeline> timeline = simulate(problem_, rows_, plan, contention_);
   if (!timeline) return Refusal{timeline.reason()};
   return timeline->round_ms;
 }

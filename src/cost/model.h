@@ -5,6 +5,7 @@
 
 #include <gacer/plan.h>
 
+#include "cost/contention.h"
 #include "plan/evaluator.h"
 #include "plan/problem.h"
 #include "profile/profile.h"
@@ -35,20 +36,28 @@ struct Bounds {
 
 /// Contention model: plan + rows → timeline. Deterministic list scheduling of the step graph on
 /// the device's groups; concurrent steps on shared groups slow each other down by their saturated
-/// times. Error{kPlan} for an illegal plan; a Refusal when a row is missing.
-Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, const Plan& plan);
+/// times, and by `contention`. Error{kPlan} for an illegal plan; a Refusal when a row is missing.
+Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, const Plan& plan,
+                          const Contention& contention);
+inline Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows,
+                                 const Plan& plan) {
+  return simulate(problem, rows, plan, default_contention(problem));
+}
 Bounds compute_bounds(const Problem& problem, const ProfileTable& rows);
 
 /// The model as an Evaluator. References outlive it.
-class ModelEvaluator final : public Evaluator {
+class ModelEvaluator : public Evaluator {
  public:
   ModelEvaluator(const Problem& problem, const ProfileTable& rows)
-      : problem_(problem), rows_(rows) {}
+      : problem_(problem), rows_(rows), contention_(default_contention(problem)) {}
   Result<double> evaluate(const Plan& plan) override;
+  const Contention& contention() const { return contention_; }
+  void set_contention(const Contention& contention) { contention_ = contention; }
 
  private:
   const Problem& problem_;
   const ProfileTable& rows_;
+  Contention contention_;
 };
 
 }  // namespace gacer

@@ -11,7 +11,7 @@ std::optional<RowCost> find_row_cost(const ProfileTable& rows, const std::string
   const std::span<const ProfileRow> usable = rows.rows(signature, items);
   for (const ProfileRow& row : usable)
     if (row.width == width && row.variant == variant)
-      return RowCost{row.solo_ms, area_ms(row, num_groups)};
+      return RowCost{row.solo_ms, area_ms(row, num_groups), row.launches};
   if (is_width_fixed) return std::nullopt;
   const ProfileRow* nearest = nullptr;
   for (const ProfileRow& row : usable) {
@@ -22,7 +22,7 @@ std::optional<RowCost> find_row_cost(const ProfileTable& rows, const std::string
     if (is_better) nearest = &row;
   }
   if (!nearest) return std::nullopt;
-  RowCost cost{nearest->solo_ms, area_ms(*nearest, num_groups)};
+  RowCost cost{nearest->solo_ms, area_ms(*nearest, num_groups), nearest->launches};
   cost.solo_ms = std::max(cost.solo_ms, cost.area_ms * num_groups / width);
   return cost;
 }

@@ -11,6 +11,7 @@ namespace gacer {
 struct RowCost {
   double solo_ms = 0;
   double area_ms = 0;
+  int launches = 1;
 };
 
 /// The row's times; without a row at that width (and variants not tied to it) estimated from the

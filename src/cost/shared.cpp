@@ -18,6 +18,7 @@ struct Running {
   int index = 0;
   int first_region = 0;
   int last_region = 0;  ///< behind the last
+  double gap_ms = 0;    ///< until it begins
   double groups = 1;
   double demand = 0;  ///< groups' worth of area at full speed
   double remaining_ms = 0;
@@ -26,10 +27,10 @@ struct Running {
 
 class SharedSim {
  public:
-  SharedSim(int num_groups, std::span<const SimStep> steps, double set_change_ms)
+  SharedSim(int num_groups, std::span<const SimStep> steps, const Contention& contention)
       : num_groups_(num_groups),
         steps_(steps),
-        set_change_ms_(set_change_ms),
+        contention_(contention),
         followers_(steps.size(), [&](std::size_t i) { return std::span(steps[i].waits_for); }) {
     const std::size_t count = steps.size();
     result_.begin_ms.assign(count, 0);
@@ -100,7 +101,10 @@ class SharedSim {
     running.last_region = region_of_[at(step.group_end)];
     running.groups = step.group_end - step.group_begin;
     running.remaining_ms = std::max(step.solo_ms, 1e-9);
-    if (changes_set_[at(index)]) running.remaining_ms += set_change_ms_;
+    running.gap_ms = contention_.launch_gap_ms * step.launches +
+                     contention_.crowd_gap_ms *
+                         std::min<double>(kMostCrowding, static_cast<double>(active_.size()));
+    if (changes_set_[at(index)]) running.gap_ms += contention_.set_change_ms;
     running.demand = std::min(running.groups, step.area_ms * num_groups_ / running.remaining_ms);
     result_.begin_ms[at(index)] = now_;
     const auto place = std::upper_bound(active_.begin(), active_.end(), running,
@@ -121,6 +125,7 @@ class SharedSim {
       std::fill(asked_.begin(), asked_.end(), 0.0);
       for (; end < active_.size() && steps_[at(active_[end].index)].priority == priority; ++end) {
         const Running& step = active_[end];
+        if (step.gap_ms > 0) continue;
         for (int r = step.first_region; r < step.last_region; ++r) {
           asked_[at(r)] += step.demand * region_size_[at(r)] / step.groups;
         }
@@ -135,6 +140,18 @@ class SharedSim {
       for (std::size_t r = 0; r < left_.size(); ++r) left_[r] -= asked_[r] * granted(r);
       begin = end;
     }
+    if (contention_.interference > 0) interfere();
+  }
+
+  /// Caches and memory are everyone's, whoever has the groups.
+  void interfere() {
+    const auto share = [&](const Running& step) {
+      return step.gap_ms > 0 ? 0 : step.speed * step.demand / num_groups_;
+    };
+    double all = 0;
+    for (const Running& step : active_) all += share(step);
+    for (Running& step : active_)
+      step.speed /= 1 + contention_.interference * std::min(1.0, std::max(0.0, all - share(step)));
   }
 
   /// Share of what one priority asks of a region that it gets.
@@ -145,13 +162,19 @@ class SharedSim {
 
   std::size_t advance() {
     double wait = 1e300;
-    for (const Running& step : active_) wait = std::min(wait, step.remaining_ms / step.speed);
+    for (const Running& step : active_)
+      wait = std::min(wait, step.gap_ms > 0 ? step.gap_ms : step.remaining_ms / step.speed);
     now_ += wait;
     ended_.clear();
     std::size_t kept = 0;
     for (std::size_t i = 0; i < active_.size(); ++i) {
-      active_[i].remaining_ms -= wait * active_[i].speed;
-      if (active_[i].remaining_ms <= 1e-12) {
+      Running& step = active_[i];
+      if (step.gap_ms > 0) {
+        step.gap_ms = step.gap_ms - wait > 1e-12 ? step.gap_ms - wait : 0;
+      } else {
+        step.remaining_ms -= wait * step.speed;
+      }
+      if (step.remaining_ms <= 1e-12) {
         ended_.push_back(active_[i].index);
       } else {
         active_[kept++] = active_[i];
@@ -169,7 +192,7 @@ class SharedSim {
 
   int num_groups_;
   std::span<const SimStep> steps_;
-  double set_change_ms_;
+  Contention contention_;
   Followers followers_;
   SimResult result_;
   double now_ = 0;
@@ -185,8 +208,9 @@ class SharedSim {
 
 }  // namespace
 
-SimResult simulate_shared(int num_groups, std::span<const SimStep> steps, double set_change_ms) {
-  return SharedSim(num_groups, steps, set_change_ms).run();
+SimResult simulate_shared(int num_groups, std::span<const SimStep> steps,
+                          const Contention& contention) {
+  return SharedSim(num_groups, steps, contention).run();
 }
 
 }  // namespace gacer

@@ -3,6 +3,8 @@
 #include <span>
 #include <vector>
 
+#include "cost/contention.h"
+
 namespace gacer {
 
 /// A step as the simulators see it.
@@ -16,6 +18,7 @@ struct SimStep {
   /// Earlier steps of the list. The list is in a topological order, which also says who goes first
   /// among steps of one priority.
   std::vector<int> waits_for;
+  int launches = 1;
 };
 
 struct SimResult {
@@ -33,10 +36,7 @@ SimResult simulate_exclusive(int num_groups, std::span<const SimStep> steps);
 
 /// Steps share groups. A step at full speed asks for area_ms / solo_ms of the device, spread over
 /// its groups; where the demand exceeds the groups, steps are served by priority, then evenly.
-/// `set_change_ms` is charged when a lane moves to other groups.
-SimResult simulate_shared(int num_groups, std::span<const SimStep> steps, double set_change_ms);
-
-/// What changing the set of streaming multiprocessors along a chain of kernels costs.
-inline constexpr double kSetChangeMs = 0.003;
+SimResult simulate_shared(int num_groups, std::span<const SimStep> steps,
+                          const Contention& contention);
 
 }  // namespace gacer

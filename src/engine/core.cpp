@@ -120,6 +120,7 @@ int EngineCore::place(const TenantSpec& named, const LoadedModel& model) {
   is_measured_out_ = false;
   checker_.reset();
   evaluator_.reset();
+  contention_.reset();
   restore_inputs();
   return index;
 }
@@ -448,6 +449,7 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   context.is_cancelled = options_.is_cancelled;
   Plan plan = found.make(context);
   plan.policy = policy;
+  if (model.contention() != default_contention(problem_)) contention_ = model.contention();
   if (const auto note = plan.notes.find("search"); note != plan.notes.end() && context.device)
     note->second += fmt::format(", {:.3f} of them compiling and {:.3f} in rounds",
                                 evaluator_->compile_s(), evaluator_->rounds_s());
@@ -528,6 +530,7 @@ CheckResult EngineCore::check(CompiledPlan& compiled) {
 
 std::optional<double> EngineCore::predict(const Plan& plan) {
   ModelEvaluator model(problem_, rows_);
+  if (contention_) model.set_contention(*contention_);
   const Result<double> ms = model.evaluate(plan);
   return ms ? std::optional<double>(*ms) : std::nullopt;
 }

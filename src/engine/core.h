@@ -8,6 +8,7 @@
 #include <gacer/engine.h>
 
 #include "base/precision.h"
+#include "cost/contention.h"
 #include "engine/check.h"
 #include "engine/compile.h"
 #include "engine/evaluator.h"
@@ -111,6 +112,7 @@ class EngineCore {
   bool is_measured_out_ = false;  ///< a child had its turn: what is missing cannot be measured
   Compiler compiler_;
   std::optional<Checker> checker_;
+  std::optional<Contention> contention_;      ///< that the last search on the device found
   std::optional<DeviceEvaluator> evaluator_;  ///< of the searches of these tenants
   RoundInputs inputs_;
 };

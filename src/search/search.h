@@ -10,6 +10,7 @@
 #include <gacer/plan.h>
 #include <gacer/policy.h>
 
+#include "cost/model.h"
 #include "plan/evaluator.h"
 #include "plan/problem.h"
 #include "profile/profile.h"
@@ -27,7 +28,7 @@ struct SearchProgress {
 struct SearchContext {
   const Problem& problem;
   const ProfileTable& rows;
-  Evaluator& model;
+  ModelEvaluator& model;
   Evaluator* device = nullptr;  ///< measures; nullptr: the model decides
   PolicyLimits limits;
   std::uint64_t seed = 0;

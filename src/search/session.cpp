@@ -14,6 +14,17 @@ Session::Session(SearchContext& context, std::string policy)
       policy_(std::move(policy)),
       limit_(std::max<std::int64_t>(1, context.limits.evaluations)) {}
 
+void Session::fit_model(const Plan& sequential, const Plan& streams) {
+  if (problem().is_width_fixed || !may_measure(1)) return;
+  const std::optional<double> sequential_ms = measure(sequential);
+  const std::optional<double> streams_ms = measure(streams);
+  if (!sequential_ms || !streams_ms) return;
+  context_.model.set_contention(
+      fit_contention(problem(), rows(), sequential, *sequential_ms, streams, *streams_ms));
+  known_ms_.clear();
+  best_model_ms_ = 0;
+}
+
 std::optional<double> Session::evaluate(const Plan& plan) {
   const std::size_t hash = hash_steps(plan);
   if (const auto known = known_ms_.find(hash); known != known_ms_.end()) return known->second;

@@ -24,6 +24,11 @@ class Session {
   std::uint64_t seed() const { return context_.seed; }
   bool has_device() const { return context_.device != nullptr; }
 
+  /// Fits the model to a measured sequential round and one of streams, where steps share groups.
+  /// Nothing changes when there is no device or it cannot run them. Counts two measurements.
+  void fit_model(const Plan& sequential, const Plan& streams);
+  const ModelEvaluator& model() const { return context_.model; }
+
   /// Milliseconds by the model; empty when the plan is impossible there. Counts one evaluation, but
   /// none for a plan that was rated before: neighbours of neighbours are often the same.
   std::optional<double> evaluate(const Plan& plan);

@@ -51,18 +51,18 @@ TEST(ExclusiveSim, ContendingNeighboursSlowEachOther) {
 
 TEST(SharedSim, StepsThatFitTogetherDoNotSlowEachOther) {
   const std::vector<SimStep> steps{step(2, 0.8, 0, 4), step(2, 1.0, 0, 4, {}, 0, 1)};
-  EXPECT_NEAR(simulate_shared(4, steps, 0).round_ms, 2, 1e-9);
+  EXPECT_NEAR(simulate_shared(4, steps, {}).round_ms, 2, 1e-9);
 }
 
 TEST(SharedSim, CopiesEndAtTheirSaturatedTime) {
   std::vector<SimStep> steps;
   for (int i = 0; i < 10; ++i) steps.push_back(step(2, 0.7, 0, 4, {}, 0, i));
-  EXPECT_NEAR(simulate_shared(4, steps, 0).round_ms, 7, 1e-9);
+  EXPECT_NEAR(simulate_shared(4, steps, {}).round_ms, 7, 1e-9);
 }
 
 TEST(SharedSim, HigherPriorityIsServedFirst) {
   const std::vector<SimStep> steps{step(1, 1, 0, 4), step(1, 1, 0, 4, {}, 1, 1)};
-  const SimResult result = simulate_shared(4, steps, 0);
+  const SimResult result = simulate_shared(4, steps, {});
   EXPECT_NEAR(result.end_ms[1], 1, 1e-9);
   EXPECT_GT(result.end_ms[0], 1.9);
   EXPECT_LE(result.round_ms, 2);
@@ -70,9 +70,9 @@ TEST(SharedSim, HigherPriorityIsServedFirst) {
 
 TEST(SharedSim, DisjointBudgetsDoNotMeet) {
   const std::vector<SimStep> steps{step(2, 1, 0, 2), step(2, 1, 2, 4, {}, 0, 1)};
-  EXPECT_NEAR(simulate_shared(4, steps, 0).round_ms, 2, 1e-9);
+  EXPECT_NEAR(simulate_shared(4, steps, {}).round_ms, 2, 1e-9);
   const std::vector<SimStep> overlapping{step(2, 1, 0, 2), step(2, 1, 1, 3, {}, 0, 1)};
-  const double round = simulate_shared(4, overlapping, 0).round_ms;
+  const double round = simulate_shared(4, overlapping, {}).round_ms;
   EXPECT_GT(round, 2.3);
   EXPECT_LT(round, 4);
 }
@@ -82,8 +82,30 @@ TEST(SharedSim, ChangingGroupsAlongALaneCosts) {
                                   step(1, .1, 0, 4, {1})};
   const std::vector<SimStep> moving{step(1, .1, 0, 4), step(1, .1, 0, 2, {0}),
                                     step(1, .1, 0, 4, {1})};
-  EXPECT_NEAR(simulate_shared(4, same, 0.5).round_ms, 3, 1e-9);
-  EXPECT_NEAR(simulate_shared(4, moving, 0.5).round_ms, 4, 1e-9);
+  const Contention contention{.set_change_ms = 0.5};
+  EXPECT_NEAR(simulate_shared(4, same, contention).round_ms, 3, 1e-9);
+  EXPECT_NEAR(simulate_shared(4, moving, contention).round_ms, 4, 1e-9);
+}
+
+TEST(SharedSim, LaunchesTakeTimeAndMoreOfItInACrowd) {
+  std::vector<SimStep> chain{step(1, .1, 0, 4), step(1, .1, 0, 4, {0})};
+  chain[1].launches = 3;
+  EXPECT_NEAR(simulate_shared(4, chain, {.launch_gap_ms = 0.1}).round_ms, 2.4, 1e-9);
+  // What is not there yet takes nothing from others.
+  const std::vector<SimStep> two{step(1, 1, 0, 4), step(1, 1, 0, 4, {}, 0, 1)};
+  const SimResult result = simulate_shared(4, two, {.crowd_gap_ms = 0.25});
+  EXPECT_NEAR(result.end_ms[0], 1.75, 1e-9);
+  EXPECT_NEAR(result.round_ms, 2, 1e-9);
+}
+
+TEST(SharedSim, StepsSlowEachOtherByWhatTheyUse) {
+  // Beside one that uses a quarter of the device.
+  const std::vector<SimStep> apart{step(1, 0.25, 0, 1), step(1, 0.75, 1, 4, {}, 0, 1)};
+  const SimResult result = simulate_shared(4, apart, {.interference = 0.4});
+  EXPECT_GT(result.end_ms[0], result.end_ms[1]);
+  EXPECT_NEAR(result.end_ms[1], 1.1, 0.01);
+  const std::vector<SimStep> alone{step(1, 1, 0, 4), step(1, 1, 0, 4, {0})};
+  EXPECT_NEAR(simulate_shared(4, alone, {.interference = 0.4}).round_ms, 2, 1e-9);
 }
 
 }  // namespace

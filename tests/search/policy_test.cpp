@@ -127,18 +127,15 @@ TEST(Policy, OnAGpuSimplePlansKeepToTheWholeDevice) {
 
 TEST(Regulated, ASlowModelLeavesTimeToMeasure) {
   const auto synthetic = test::make_random_synthetic(5);
-  class SlowModel final : public Evaluator {
+  class SlowModel final : public ModelEvaluator {
    public:
-    explicit SlowModel(const test::Synthetic& made) : model_(made.problem, made.rows) {}
+    using ModelEvaluator::ModelEvaluator;
     Result<double> evaluate(const Plan& plan) override {
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
-      return model_.evaluate(plan);
+      return ModelEvaluator::evaluate(plan);
     }
-
-   private:
-    ModelEvaluator model_;
   };
-  SlowModel model(synthetic);
+  SlowModel model(synthetic.problem, synthetic.rows);
   ModelEvaluator quick(synthetic.problem, synthetic.rows);
   FakeDevice device(quick, [](const Plan&) { return 1.0; });
   SearchContext context{synthetic.problem, synthetic.rows, model};
@@ -240,6 +237,34 @@ TEST(Regulated, MeasuredChangesFindWhatTheModelDoesNotKnow) {
   for (const Lane& lane : made.plan.lanes)
     for (const Step& step : lane.steps) low += step.tenant == 0 && step.priority != 2 ? 1 : 0;
   EXPECT_EQ(low, 0);
+}
+
+TEST(Regulated, TheModelIsFittedToTheDevice) {
+  const auto synthetic = test::make_synthetic(test::synthetic_device("gpu", 16),
+                                              {{.nodes = 20, .seed = 3, .batch = 4, .name = "a"},
+                                               {.nodes = 20, .seed = 4, .batch = 4, .name = "b"},
+                                               {.nodes = 20, .seed = 5, .batch = 4, .name = "c"}});
+  ModelEvaluator real(synthetic.problem, synthetic.rows);
+  real.set_contention({.launch_gap_ms = 0.002, .crowd_gap_ms = 0.001, .interference = 0.5});
+  FakeDevice device(real, [](const Plan&) { return 1; });
+  const auto search = [&](std::int64_t measurements, Contention* fitted) {
+    ModelEvaluator model(synthetic.problem, synthetic.rows);
+    SearchContext context{synthetic.problem, synthetic.rows, model};
+    context.limits.evaluations = 1500;
+    context.limits.measurements = measurements;
+    context.device = &device;
+    Plan plan = find_policy("gacer").make(context);
+    if (fitted != nullptr) *fitted = model.contention();
+    return plan;
+  };
+  Contention fitted;
+  const Plan plan = search(40, &fitted);
+  EXPECT_NEAR(fitted.launch_gap_ms, 0.002, 1e-5);
+  EXPECT_NEAR(fitted.interference, 0.5, 0.15);
+  EXPECT_NE(plan.notes.at("contention"), "");
+  // Too few measurements to spend any on the model.
+  search(1, &fitted);
+  EXPECT_EQ(fitted, default_contention(synthetic.problem));
 }
 
 TEST(Regulated, StopsWhenCancelledWithALegalPlan) {

@@ -123,9 +123,9 @@ double SimDevice::run_free(std::span<Program* const> programs, std::span<const i
     }
     first_lane += num_lanes;
   }
-  return simulate_shared(recording_->device.num_groups, all,
-                         recording_->is_width_fixed ? 0 : kSetChangeMs)
-      .round_ms;
+  Contention contention;
+  if (recording_->is_width_fixed) contention.set_change_ms = 0;
+  return simulate_shared(recording_->device.num_groups, all, contention).round_ms;
 }
 
 }  // namespace gacer::sim

@@ -31,6 +31,7 @@ SimProgram::SimProgram(const Recording& recording, std::span<const ProgramStep> 
     to.group_end = to.group_begin + width;
     to.priority = from.priority;
     to.lane = from.lane;
+    to.launches = cost->launches;
     to.waits_for = from.waits_for;
     for (int before : from.waits_for) {
       require(before >= 0 && static_cast<std::size_t>(before) < i, "step {} waits for step {}", i,
@@ -40,7 +41,7 @@ SimProgram::SimProgram(const Recording& recording, std::span<const ProgramStep> 
     num_launches_ += capture->num_launches();
   }
   result_ = recording.is_width_fixed ? simulate_exclusive(num_groups, steps_)
-                                     : simulate_shared(num_groups, steps_, kSetChangeMs);
+                                     : simulate_shared(num_groups, steps_, Contention{});
 }
 
 std::vector<StepTime> SimProgram::run_traced() {

@@ -87,7 +87,7 @@ TEST(SimDevice, FreeProgramsAndRepeatsShareTheDevice) {
   const int thrice[] = {3};
   const double alone = a->run();
   EXPECT_NEAR(device.run_free(one, {once, 1}), alone, 1e-9);
-  EXPECT_NEAR(device.run_free(one, thrice), 3 * alone, 1e-6 + 10 * kSetChangeMs);
+  EXPECT_NEAR(device.run_free(one, thrice), 3 * alone, 1e-6 + 10 * Contention{}.set_change_ms);
   const double together = device.run_free(both, once);
   EXPECT_GE(together, alone - 1e-9);
   EXPECT_LE(together, 2 * alone + 1e-9);
