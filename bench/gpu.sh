@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
 # With more than one GPU PyTorch's candidates are tuned on all of them; then batches run side by side, each on cores
-# of its own. What is there at the same commit is left out, so a call that was cut short is repeated.
+# of its own. What is there at the same commit is left out, so a call that was cut short is repeated. Last comes a
+# recording of the profile of batch 8.
 #
 #   bench/gpu.sh BUNDLE RESULTS [WORK [SECONDS]]
 #
@@ -49,6 +50,13 @@ measure() {  # BATCH OPTION...
     --seconds "$(left)" --batch "$@" A B C "${models[@]}"
 }
 
+# The profile of batch 8 as a device that any machine can plan for.
+record() {
+  local tenants=("${models[@]/#/zoo:}")
+  "$bundle/gacer" profile "${tenants[@]/%/@8}" --device cuda --precision fp16 --db "$work/b8/profile_$commit.db" \
+    --record "$results/cnn_b8.rec.json" --quiet
+}
+
 # Batches of one GPU, in turn; those that come after a failure run all the same.
 run_lane() {  # GPU BATCH...
   local gpu=$1 failed=0
@@ -59,7 +67,7 @@ run_lane() {  # GPU BATCH...
   fi
   for batch in "$@"; do
     case $batch in
-      8) measure 8 --mps --max-autotune || failed=1 ;;
+      8) { measure 8 --mps --max-autotune && record; } || failed=1 ;;
       *) measure "$batch" --search-time 10s || failed=1 ;;
     esac
   done
