@@ -30,10 +30,10 @@ class Buffer {
 class Capture {
  public:
   virtual ~Capture() = default;
-  /// Launches on the device (kernels, among them those that set memory): programs count them.
+  /// Launches on the device (kernels, among them those that set memory, but none that programs put
+  /// in between two uses): programs count them.
   virtual int num_launches() const = 0;
-  /// Whether something must be put back between two uses: programs do, which costs the second use
-  /// what the first is spared.
+  /// Whether memory is put back between two uses: a program that uses it twice waits for that.
   virtual bool has_state() const { return false; }
   /// One line a launch for profiles and reports ("grid 104x1x1 block 384 smem 196K regs 168").
   virtual std::vector<std::string> footprint() const { return {}; }

@@ -57,7 +57,8 @@ class Recorder {
 class Kernel {
  public:
   virtual ~Kernel() = default;
-  /// Scratch bytes that each concurrent recording needs for itself (64-byte aligned).
+  /// Scratch bytes that each concurrent recording needs for itself (64-byte aligned). A device may
+  /// give it memory of its own instead of the bindings'.
   virtual std::size_t workspace_bytes() const { return 0; }
   /// Whether input i is read from Bindings at run time (false: packed at prepare, or unused).
   virtual bool reads_input(int /*input*/) const { return true; }

@@ -199,10 +199,19 @@ std::vector<ProgramStep> ProfileBench::make_steps(
   return steps;
 }
 
-double ProfileBench::time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
-                                double estimate_ms) {
+double ProfileBench::time_copies(const Kernel& kernel,
+                                 const std::vector<std::unique_ptr<Capture>>& captures, int width,
+                                 double estimate_ms) {
   const int repeats = count_repeats(estimate_ms);
-  return time_steps(make_steps(captures, width, repeats), estimate_ms) / repeats;
+  std::vector<ProgramStep> steps = make_steps(captures, width, repeats);
+  // What one call of a copy needs put back is put back beside its next.
+  std::vector<std::unique_ptr<Capture>> others;
+  if (captures[0]->has_state()) {
+    while (others.size() < captures.size()) others.push_back(capture(others.size(), kernel));
+    for (std::size_t i = 0; i < steps.size(); ++i)
+      if (i / captures.size() % 2 == 1) steps[i].capture = others[i % captures.size()].get();
+  }
+  return time_steps(steps, estimate_ms) / repeats / static_cast<double>(captures.size());
 }
 
 double ProfileBench::time_alone(const Kernel& kernel, const Capture& first, int width,
@@ -497,9 +506,8 @@ void ProfileBench::measure(const KernelImpl& impl, const KernelCall& call, doubl
     const std::int64_t copies = count_copies(row);
     if (copies * row.width < device_.info().num_groups && device_.is_width_fixed()) return;
     capture_copies(copies, *kernel, captures);
-    row.saturated_ms = captures.size() == 1 ? row.solo_ms
-                                            : time_calls(captures, row.width, row.solo_ms) /
-                                                  static_cast<double>(captures.size());
+    row.saturated_ms =
+        captures.size() == 1 ? row.solo_ms : time_copies(*kernel, captures, row.width, row.solo_ms);
   } catch (const Error& error) {
     row.rejected = reason_of(error);
   }

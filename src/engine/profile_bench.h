@@ -52,11 +52,12 @@ class ProfileBench {
   void capture_copies(std::int64_t count, const Kernel& kernel,
                       std::vector<std::unique_ptr<Capture>>& captures);
 
-  /// Milliseconds of one call; `copies` chains of calls side by side count as one call.
-  double time_calls(const std::vector<std::unique_ptr<Capture>>& captures, int width,
-                    double estimate_ms);
-  /// The same for one chain of `first` or, where a second use costs more, of captures like it.
+  /// Milliseconds of one call of a chain of `first` or, where a second use costs more, of captures
+  /// like it.
   double time_alone(const Kernel& kernel, const Capture& first, int width, double estimate_ms);
+  /// Milliseconds of one call while chains of all captures run side by side, over their number.
+  double time_copies(const Kernel& kernel, const std::vector<std::unique_ptr<Capture>>& captures,
+                     int width, double estimate_ms);
   /// Milliseconds of a program whose calls take about `estimate_ms` each.
   double time_steps(std::span<const ProgramStep> steps, double estimate_ms);
   std::vector<ProgramStep> make_steps(std::span<const std::unique_ptr<Capture>> captures, int width,

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "backend/cuda/check.h"
+#include "backend/cuda/graph_owner.h"
 #include "backend/cuda/module.h"
 
 namespace gacer::cuda {
@@ -126,7 +127,7 @@ std::optional<Reset> reset_of(CUgraphNode node, const CudaBuffer& memory) {
   const std::size_t bytes = set.elementSize * set.width;
   const bool is_inside =
       set.dst >= begin && bytes <= memory.size() && set.dst - begin <= memory.size() - bytes;
-  if (!is_inside || set.height > 1) return std::nullopt;
+  if (!is_inside || set.height != 1) return std::nullopt;
   return Reset{reinterpret_cast<void*>(set.dst), static_cast<unsigned>(bytes), pattern_of(set)};
 }
 
@@ -293,17 +294,9 @@ std::vector<std::string> CudaCapture::footprint() const {
   return lines;
 }
 
-std::unique_ptr<CudaCapture> capture_kernel(const Services& services, const Kernel& kernel,
-                                            Bindings bindings, const FillKernels& kernels) {
-  constexpr std::size_t kMostOwnBytes = 4096;
-  constexpr unsigned char kPoison = 0xFF;
-  const CUstream stream = services.stream().get();
-  std::shared_ptr<CudaBuffer> own;
-  if (const std::size_t bytes = kernel.workspace_bytes(); bytes > 0 && bytes <= kMostOwnBytes) {
-    own = services.allocate(bytes);
-    bindings.workspace = own->data();
-    GACER_CU(cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(own->data()), kPoison, bytes, stream));
-  }
+namespace {
+
+GraphOwner record(const CUstream stream, const Kernel& kernel, const Bindings& bindings) {
   // Relaxed: a library may load a kernel on its first call, which the other modes forbid.
   GACER_CU(cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_RELAXED));
   CUgraph graph = nullptr;
@@ -317,21 +310,38 @@ std::unique_ptr<CudaCapture> capture_kernel(const Services& services, const Kern
   }
   GACER_CU(cuStreamEndCapture(stream, &graph));
   require(graph != nullptr, "a capture ended without a graph");
-  std::vector<Reset> resets;
-  try {
-    if (own) resets = take_resets(graph, *own);
-    replace_memory_sets(graph, kernels.fill);
-    if (!resets.empty()) {
-      ResetArgs args;
-      std::copy(resets.begin(), resets.end(), args.resets);
-      launch(stream, kernels.reset, {static_cast<unsigned>(resets.size())}, {kResetThreads}, 0,
-             args);
-    }
-  } catch (...) {
-    cuGraphDestroy(graph);
-    throw;
-  }
-  return std::make_unique<CudaCapture>(graph, std::move(own), std::move(resets));
+  return GraphOwner(graph);
+}
+
+/// On memory of its own; null when that has no counters to reset.
+std::unique_ptr<CudaCapture> capture_with_counters(const Services& services, const Kernel& kernel,
+                                                   Bindings bindings, const FillKernels& kernels) {
+  const CUstream stream = services.stream().get();
+  constexpr unsigned char kPoison = 0xFF;
+  auto own = services.allocate(kernel.workspace_bytes());
+  GACER_CU(
+      cuMemsetD8Async(reinterpret_cast<CUdeviceptr>(own->data()), kPoison, own->size(), stream));
+  bindings.workspace = own->data();
+  GraphOwner graph = record(stream, kernel, bindings);
+  std::vector<Reset> resets = take_resets(graph.get(), *own);
+  if (resets.empty()) return nullptr;
+  replace_memory_sets(graph.get(), kernels.fill);
+  ResetArgs args;
+  std::copy(resets.begin(), resets.end(), args.resets);
+  launch(stream, kernels.reset, {static_cast<unsigned>(resets.size())}, {kResetThreads}, 0, args);
+  return std::make_unique<CudaCapture>(graph.release(), std::move(own), std::move(resets));
+}
+
+}  // namespace
+
+std::unique_ptr<CudaCapture> capture_kernel(const Services& services, const Kernel& kernel,
+                                            const Bindings& bindings, const FillKernels& kernels) {
+  constexpr std::size_t kMostOwnBytes = 4096;
+  if (kernel.workspace_bytes() > 0 && kernel.workspace_bytes() <= kMostOwnBytes)
+    if (auto capture = capture_with_counters(services, kernel, bindings, kernels)) return capture;
+  GraphOwner graph = record(services.stream().get(), kernel, bindings);
+  replace_memory_sets(graph.get(), kernels.fill);
+  return std::make_unique<CudaCapture>(graph.release());
 }
 
 }  // namespace gacer::cuda

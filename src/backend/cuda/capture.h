@@ -34,7 +34,8 @@ constexpr unsigned kResetThreads = 64;
 /// Makes kernels of a captured graph's memory sets: a program that holds nothing but kernels starts
 /// several times faster, and a kernel keeps to its step's SM set.
 void replace_memory_sets(CUgraph graph, CUkernel fill);
-/// Takes out the memory sets of `memory` that wait for nothing.
+/// Takes memory sets out of a graph that wait for nothing and set a part of `memory` that no other
+/// does, kMostResets of them at most.
 std::vector<Reset> take_resets(CUgraph graph, const CudaBuffer& memory);
 
 /// One node of a captured graph, ready to be put into another graph and context.
@@ -60,8 +61,8 @@ inline unsigned count_blocks(const CUlaunchAttributeValue& cluster) {
 /// the launches' parameters point into it.
 ///
 /// Libraries set a counter in their workspace before each of their persistent kernels, which takes
-/// as long as a small kernel. A workspace of a few bytes is therefore the capture's own, and its
-/// counters are set when it is made, and by programs after each use, beside the steps that follow.
+/// as long as a small kernel. A workspace of a few bytes with such counters is therefore the
+/// capture's own; they are set when it is made, and by programs after each use.
 class CudaCapture final : public Capture {
  public:
   /// Takes ownership of `graph`. Error{kDevice} when it holds a kind of node that cannot be moved,
@@ -94,6 +95,6 @@ class CudaCapture final : public Capture {
 /// Records `kernel` on the services' stream. A failure inside the capture is an Error, never a
 /// graph with fewer kernels. Its own memory is set in the order of that stream.
 std::unique_ptr<CudaCapture> capture_kernel(const Services& services, const Kernel& kernel,
-                                            Bindings bindings, const FillKernels& kernels);
+                                            const Bindings& bindings, const FillKernels& kernels);
 
 }  // namespace gacer::cuda

@@ -56,7 +56,8 @@ CUgraphNode add_kernel(CUgraph graph, const std::vector<CUgraphNode>& after, con
   }
   CUgraphNode node = nullptr;
   const CUresult result = cuGraphAddKernelNode(&node, graph, after.data(), after.size(), &params);
-  if (result == CUDA_ERROR_INVALID_VALUE || does_not_fit(result))
+  const bool is_refused = result == CUDA_ERROR_INVALID_VALUE && target != primary;
+  if (is_refused || does_not_fit(result))
     fail(ErrorKind::kUnsupported, "a kernel cannot be placed on its SM set: {}", describe(result));
   check(result, "cuGraphAddKernelNode");
   for (const auto& [id, value] : launch.attributes)
@@ -91,6 +92,11 @@ unsigned cluster_blocks_of(const Launch& launch) {
   for (const auto& [id, value] : launch.attributes)
     if (id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION) return count_blocks(value);
   return 1;
+}
+
+void add_new(const std::vector<CUgraphNode>& nodes, std::vector<CUgraphNode>& to) {
+  for (CUgraphNode node : nodes)
+    if (std::find(to.begin(), to.end(), node) == to.end()) to.push_back(node);
 }
 
 /// Which steps of a list come before one of them.
@@ -162,7 +168,8 @@ CUgraphNode CudaProgram::add_reset(CUgraph graph, std::span<const Reset> resets,
   GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
   if (is_placed) {
     placed_.push_back({static_cast<int>(s), steps_[s].budget, node, target, priorities_[s], 1});
-    ++num_resets_;
+    num_resets_ += static_cast<int>(resets.size());
+    ++num_reset_launches_;
   }
   return node;
 }
@@ -181,7 +188,7 @@ void CudaProgram::add_last_resets(CUgraph graph, const LastUses& last_use,
     for (const std::size_t step : uses) {
       const std::vector<Reset>& own = capture_of(steps_[step]).resets();
       resets.insert(resets.end(), own.begin(), own.end());
-      if (!is_before[step]) after.insert(after.end(), ends[step].begin(), ends[step].end());
+      if (!is_before[step]) add_new(ends[step], after);
     }
     for (std::size_t begin = 0; begin < resets.size(); begin += kMostResets) {
       const std::size_t count = std::min<std::size_t>(resets.size() - begin, kMostResets);
@@ -204,19 +211,18 @@ void CudaProgram::assemble(CUgraph graph, bool with_events) {
     std::stable_partition(waits.begin(), waits.end(), [&](int earlier) {
       return steps[static_cast<std::size_t>(earlier)].lane == step.lane;
     });
-    for (int earlier : waits)
-      for (CUgraphNode node : ends[static_cast<std::size_t>(earlier)])
-        if (std::find(before.begin(), before.end(), node) == before.end()) before.push_back(node);
+    for (int earlier : waits) add_new(ends[static_cast<std::size_t>(earlier)], before);
     const CudaCapture& capture = capture_of(step);
     if (capture.has_state()) {
       const auto [used, is_first] = last_use.try_emplace(&capture, s);
       if (!is_first) {
         const std::vector<CUgraphNode>& ended = ends[used->second];
         CUgraphNode reset = add_reset(graph, capture.resets(), ended, used->second, !with_events);
-        std::erase_if(before, [&](CUgraphNode node) {
+        // The reset stands for what it waits for.
+        const std::size_t erased = std::erase_if(before, [&](CUgraphNode node) {
           return std::find(ended.begin(), ended.end(), node) != ended.end();
         });
-        before.insert(before.begin(), reset);
+        before.insert(erased > 0 ? before.begin() : before.end(), reset);
       }
       used->second = s;
     }
@@ -353,9 +359,13 @@ void CudaProgram::verify(CUgraph graph) const {
     GACER_CU(cuGraphNodeGetType(node, &type));
     if (type == CU_GRAPH_NODE_TYPE_KERNEL) ++kernels;
   }
-  require(kernels == num_launches_ + num_resets_,
-          "the program's graph has {} kernels, its steps have {} and resets", kernels,
-          num_launches_);
+  require(kernels == num_launches_ + num_reset_launches_,
+          "the program's graph has {} kernels, its steps have {} and {} reset memory", kernels,
+          num_launches_, num_reset_launches_);
+  // One that got lost would be felt in the next round only.
+  int uses = 0;
+  for (const ProgramStep& step : steps_) uses += static_cast<int>(capture_of(step).resets().size());
+  require(num_resets_ == uses, "the program does {} of {} resets", num_resets_, uses);
   for (const PlacedLaunch& placed : placed_) {
     CUDA_KERNEL_NODE_PARAMS params = {};
     GACER_CU(cuGraphKernelNodeGetParams(placed.node, &params));

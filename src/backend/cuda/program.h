@@ -24,8 +24,8 @@ struct PlacedLaunch {
 };
 
 /// A plan's steps as one CUDA graph with explicit edges; each kernel node has its step's priority
-/// and SM set. One launch runs the round. What captures want reset after a use is done beside later
-/// steps: before the capture's next use in the program, or in one launch a lane after the last.
+/// and SM set. One launch runs the round. What captures want reset after a use is done before the
+/// next use in the program or, in one launch a lane, after the last: beside the steps that follow.
 class CudaProgram final : public Program {
  public:
   /// Assembles and instantiates. Error{kUnsupported} when a kernel does not fit its SM set (some
@@ -72,6 +72,7 @@ class CudaProgram final : public Program {
   ExecOwner exec_;
   int num_launches_ = 0;
   int num_resets_ = 0;
+  int num_reset_launches_ = 0;
   double last_launch_us_ = 0;
   std::vector<PlacedLaunch> placed_;
   Event begin_;

@@ -313,6 +313,8 @@ TEST_F(CudaTickets, LargeWorkspacesKeepTheirMemorySets) {
 }
 
 TEST_F(CudaTickets, MemorySetsBehindAKernelStayLaunches) {
+  const auto workspace = device_->allocate(4);
+  bindings_.workspace = workspace->data();
   const auto capture = device_->capture(Tickets(kernel(), 4, /*sets_before=*/false), bindings_);
   EXPECT_EQ(capture->num_launches(), 2);
   EXPECT_FALSE(capture->has_state());
