@@ -13,7 +13,8 @@ namespace gacer {
 /// with its operands in the caches, and beside copies of themselves.
 struct Contention {
   double launch_gap_ms = 0;  ///< before each launch
-  double crowd_gap_ms = 0;   ///< before a step, for each step that runs then, up to kMostCrowding
+  /// Before a step, for each that has begun and not ended, up to kMostCrowding.
+  double crowd_gap_ms = 0;
   /// A step slows by this times the share of the device that others use meanwhile.
   double interference = 0;
   double set_change_ms =

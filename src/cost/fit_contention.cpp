@@ -1,5 +1,7 @@
-#include <algorithm>
 #include <functional>
+#include <string>
+
+#include <fmt/format.h>
 
 #include "cost/contention.h"
 #include "cost/model.h"
@@ -7,12 +9,13 @@
 namespace gacer {
 namespace {
 
-/// The largest value up to `most` with which `model_ms`, which grows with it, stays below a time. 0
-/// when it makes no difference.
+/// A value up to `most` with which `model_ms`, which by and large grows with it, comes to a time
+/// and not above. 0 when it makes no difference or none is needed.
 double fit(double most, double measured_ms, const std::function<double(double)>& model_ms) {
   constexpr int kHalvings = 20;
+  const double least_ms = model_ms(0);
   const double most_ms = model_ms(most);
-  if (most_ms <= model_ms(0)) return 0;
+  if (measured_ms <= least_ms || most_ms <= least_ms) return 0;
   if (most_ms <= measured_ms) return most;
   double low = 0;
   double high = most;

@@ -35,7 +35,8 @@ struct SimResult {
 SimResult simulate_exclusive(int num_groups, std::span<const SimStep> steps);
 
 /// Steps share groups. A step at full speed asks for area_ms / solo_ms of the device, spread over
-/// its groups; where the demand exceeds the groups, steps are served by priority, then evenly.
+/// its groups; where the demand exceeds the groups, steps are served by priority, then evenly. Gaps
+/// before steps and what steps slow each other otherwise are those of `contention`.
 SimResult simulate_shared(int num_groups, std::span<const SimStep> steps,
                           const Contention& contention);
 

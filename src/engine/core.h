@@ -112,7 +112,7 @@ class EngineCore {
   bool is_measured_out_ = false;  ///< a child had its turn: what is missing cannot be measured
   Compiler compiler_;
   std::optional<Checker> checker_;
-  std::optional<Contention> contention_;      ///< that the last search on the device found
+  std::optional<Contention> contention_;      ///< that a search was fitted to last
   std::optional<DeviceEvaluator> evaluator_;  ///< of the searches of these tenants
   RoundInputs inputs_;
 };

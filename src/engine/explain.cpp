@@ -26,7 +26,7 @@ std::string explain_plan(EngineCore& core, const Plan& plan) {
   text += describe_tenants(core);
   core.profile();
   if (const auto ms = core.predict(plan))
-    text += fmt::format("predicted: {:.3f} ms a round\n", *ms);
+    text += fmt::format("predicted by the profile's rows: {:.3f} ms a round\n", *ms);
   PolicyLimits model_only;
   model_only.measurements = 0;
   for (const std::string& policy : simple_policies()) {

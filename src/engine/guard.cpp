@@ -146,7 +146,7 @@ DuelResult duel(const std::function<double()>& known, const std::function<double
   constexpr double kMostMs = 3000;
   constexpr double kLeastGain = 0.001;
   constexpr double kFarBehind = 0.1;
-  constexpr double kLeastFarBehind = 0.01;
+  constexpr double kLeastFarBehind = 0.02;
   constexpr double kFarDeviations = 4;
   // Simulated on noise of .5 to 2 %: looks this close to each other tell what gains nothing after 4
   // pairs where wider ones take 6, and find as many of the others.

@@ -58,14 +58,14 @@ Candidate start_of(const Pool& pool, const std::vector<Candidate>& simple) {
 }
 
 /// By plans that run all the same steps, one after the other and side by side.
-void fit_model(Session& session) {
+bool fit_model(Session& session) {
   const auto plan_of = [&](const NamedDraft& named) {
     return render(session.problem(), named.draft, session.policy(), session.seed());
   };
   const Result<Plan> sequential = plan_of(make_sequential_draft(session.problem(), session.rows()));
   const Result<Plan> streams =
       plan_of(make_streams_drafts(session.problem(), session.rows()).front());
-  if (sequential && streams) session.fit_model(*sequential, *streams);
+  return sequential && streams && session.fit_model(*sequential, *streams);
 }
 
 /// What the model finds best: simple plans, best first, and regulated ones by family.
@@ -115,7 +115,7 @@ Found search_on_model(Session& session, const Knobs& knobs) {
 
 Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knobs) {
   Session session(context, std::string(policy));
-  if (session.has_device()) fit_model(session);
+  const bool is_fitted = session.has_device() && fit_model(session);
   const Found found = search_on_model(session, knobs);
   const Candidate& simple = found.simple.front();
   Candidate winner = found.pool.best();
@@ -133,7 +133,7 @@ Plan regulate(SearchContext& context, std::string_view policy, const Knobs& knob
   plan.notes["predicted_ms"] = fmt::format("{:.4f}", winner.model_ms);
   plan.notes["best_simple"] = fmt::format("{}: {:.4f} ms predicted", simple.name, simple.model_ms);
   if (!measured.empty()) plan.notes["measured"] = measured;
-  if (session.has_device()) plan.notes["contention"] = session.model().contention().to_string();
+  if (is_fitted) plan.notes["contention"] = session.model().contention().to_string();
   if (winner.draft.mode == LaunchMode::kMerged) note_knobs(session, winner, knobs, plan);
   plan.notes["search"] =
       fmt::format("{} evaluations, {} measurements in {:.3f} s", session.evaluations(),

@@ -14,15 +14,19 @@ Session::Session(SearchContext& context, std::string policy)
       policy_(std::move(policy)),
       limit_(std::max<std::int64_t>(1, context.limits.evaluations)) {}
 
-void Session::fit_model(const Plan& sequential, const Plan& streams) {
-  if (problem().is_width_fixed || !may_measure(1)) return;
+bool Session::fit_model(const Plan& sequential, const Plan& streams) {
+  // A simple and a regulated plan at least are measured after it.
+  constexpr std::int64_t kReserve = 3;
+  if (problem().is_width_fixed || !may_measure(kReserve)) return false;
   const std::optional<double> sequential_ms = measure(sequential);
   const std::optional<double> streams_ms = measure(streams);
-  if (!sequential_ms || !streams_ms) return;
+  fitting_ = std::chrono::steady_clock::now() - begin_;
+  if (!sequential_ms || !streams_ms) return false;
   context_.model.set_contention(
       fit_contention(problem(), rows(), sequential, *sequential_ms, streams, *streams_ms));
   known_ms_.clear();
   best_model_ms_ = 0;
+  return true;
 }
 
 std::optional<double> Session::evaluate(const Plan& plan) {
@@ -33,7 +37,7 @@ std::optional<double> Session::evaluate(const Plan& plan) {
   known_ms_[hash] = ms ? std::optional<double>(*ms) : std::nullopt;
   if (!ms) return std::nullopt;
   if (best_model_ms_ == 0 || *ms < best_model_ms_) best_model_ms_ = *ms;
-  if (evaluations_ % 64 == 0) show(best_model_ms_);
+  if (evaluations_ % 64 == 0) show("search", best_model_ms_);
   return *ms;
 }
 
@@ -65,21 +69,22 @@ std::optional<double> Session::measure(const Plan& plan) {
   const Result<double> ms = ask_device([&](Evaluator& device) { return device.evaluate(plan); });
   if (!ms) return std::nullopt;
   if (best_device_ms_ == 0 || *ms < best_device_ms_) best_device_ms_ = *ms;
-  show(best_device_ms_);
+  show("measure", best_device_ms_);
   return *ms;
 }
 
 bool Session::is_faster(const Plan& changed, const Plan& known) {
   const Result<bool> faster =
       ask_device([&](Evaluator& device) { return device.is_faster(changed, known); });
-  show(best_device_ms_);
+  show("measure", best_device_ms_);
   return faster && *faster;
 }
 
 bool Session::is_over(double share) const {
   if (context_.is_cancelled && context_.is_cancelled->load()) return true;
   return context_.limits.time.count() > 0 &&
-         std::chrono::steady_clock::now() - begin_ >= context_.limits.time * share;
+         std::chrono::steady_clock::now() - begin_ >=
+             fitting_ + (context_.limits.time - fitting_) * share;
 }
 
 bool Session::may_evaluate() const {
@@ -91,11 +96,10 @@ bool Session::may_measure(std::int64_t reserve) const {
   return has_device() && measurements_ + reserve < context_.limits.measurements && !is_over();
 }
 
-void Session::show(double best_ms) {
+void Session::show(const std::string& phase, double best_ms) {
   if (!context_.on_progress) return;
-  const bool measures = measurements_ > 0;
-  context_.on_progress({measures ? "measure " + policy_ : "search " + policy_,
-                        measures ? measurements_ : evaluations_,
+  const bool measures = phase == "measure";
+  context_.on_progress({phase + " " + policy_, measures ? measurements_ : evaluations_,
                         measures ? context_.limits.measurements : context_.limits.evaluations,
                         best_ms});
 }

@@ -24,9 +24,10 @@ class Session {
   std::uint64_t seed() const { return context_.seed; }
   bool has_device() const { return context_.device != nullptr; }
 
-  /// Fits the model to a measured sequential round and one of streams, where steps share groups.
-  /// Nothing changes when there is no device or it cannot run them. Counts two measurements.
-  void fit_model(const Plan& sequential, const Plan& streams);
+  /// Fits the model to a measured sequential round and one of streams, where steps share groups and
+  /// two measurements leave enough to choose by; the time for the model begins then. False, and
+  /// nothing has changed, where that is not so or the device refuses one.
+  bool fit_model(const Plan& sequential, const Plan& streams);
   const ModelEvaluator& model() const { return context_.model; }
 
   /// Milliseconds by the model; empty when the plan is impossible there. Counts one evaluation, but
@@ -71,9 +72,10 @@ class Session {
   };
 
  private:
-  /// Whether this share of the time has passed, or the user stopped the search.
+  /// Whether this share of the time for model and device has passed, or the user stopped the
+  /// search.
   bool is_over(double share = 1) const;
-  void show(double best_ms);
+  void show(const std::string& phase, double best_ms);
   /// Asks context_.device something; counts a measurement and its time.
   template <typename Ask>
   auto ask_device(const Ask& ask);
@@ -88,6 +90,7 @@ class Session {
   double best_model_ms_ = 0;
   double best_device_ms_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::duration fitting_{0};  ///< time before the model could be asked
 };
 
 }  // namespace gacer

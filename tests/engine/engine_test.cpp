@@ -283,7 +283,7 @@ TEST_F(EngineTest, ExplainSaysWhatAPlanDoes) {
   Engine engine = make_engine();
   const std::string text = engine.explain(engine.make_plan("streams", few()));
   EXPECT_THAT(text, HasSubstr("plan 'streams'"));
-  EXPECT_THAT(text, HasSubstr("predicted:"));
+  EXPECT_THAT(text, HasSubstr("predicted by the profile's rows:"));
   EXPECT_THAT(text, HasSubstr("sequential would take"));
 }
 

@@ -262,9 +262,13 @@ TEST(Regulated, TheModelIsFittedToTheDevice) {
   EXPECT_NEAR(fitted.launch_gap_ms, 0.002, 1e-5);
   EXPECT_NEAR(fitted.interference, 0.5, 0.15);
   EXPECT_NE(plan.notes.at("contention"), "");
-  // Too few measurements to spend any on the model.
-  search(1, &fitted);
-  EXPECT_EQ(fitted, default_contention(synthetic.problem));
+  // Too few measurements to spend any on the model: a simple and a regulated plan come first.
+  for (const int measurements : {1, 2, 3}) {
+    search(measurements, &fitted);
+    EXPECT_EQ(fitted, default_contention(synthetic.problem)) << measurements;
+  }
+  search(4, &fitted);
+  EXPECT_NE(fitted, default_contention(synthetic.problem));
 }
 
 TEST(Regulated, StopsWhenCancelledWithALegalPlan) {
