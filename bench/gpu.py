@@ -57,9 +57,9 @@ SINGLE_AUTOTUNED = ["autotuned_sequential"]
 MIX_AUTOTUNED = ["autotuned_sequential", "autotuned_merged"]
 WARM_ROUNDS = 3
 MAX_ERROR = 2e-2  # of fp16, as a share of the output's largest number
-# A GPU at its power limit runs one turn faster than the next. Turns go on until the mean of each
-# contender's is known this well, at most so many times as long. Not for eager PyTorch, which waits
-# for the host.
+# A GPU at its power limit runs one turn faster than the next. Turns go on until the median of each
+# contender's is known this well, at most so many times as long. Not for eager PyTorch and MPS, which
+# wait for the host.
 MAX_DEVIATION = 0.01
 MAX_MORE_TURNS = 4
 FAILURES = (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired)  # of one cell
@@ -70,9 +70,12 @@ class TimeIsOver(Exception):
 
 
 def is_steady(turns):
-    """Whether the standard error of the turns' mean is small; of a few turns nobody knows."""
-    deviation = statistics.stdev(turns) / math.sqrt(len(turns)) if len(turns) > 1 else 0
-    return deviation <= MAX_DEVIATION * statistics.mean(turns)
+    """Whether the standard error of the turns' median is small, by their quartiles."""
+    if len(turns) < 2:
+        return True
+    low, median, high = statistics.quantiles(turns, n=4, method="inclusive")
+    deviation_of_one = (high - low) / 1.349  # of normal numbers
+    return 1.2533 * deviation_of_one / math.sqrt(len(turns)) <= MAX_DEVIATION * median
 
 
 def say(text):
@@ -390,7 +393,8 @@ class Bench:
         names = list(contenders)
         for turn in range(MAX_MORE_TURNS * self.args.turns):
             if turn >= self.args.turns and all(
-                    is_steady(medians[name]) for name in names if ":eager" not in name):
+                    is_steady(medians[name]) for name in names
+                    if ":eager" not in name and ":mps" not in name):
                 break
             for name in list(names) if turn % 2 == 0 else list(reversed(names)):
                 times = contenders[name]()
@@ -448,7 +452,7 @@ class Bench:
             "cell": cell, "batch": self.args.batch, "models": models, "precision": "fp16",
             "commit": report["commit"], "device": report["device"], "torch": self.torch,
             "chosen": report["chosen"], "guard": report["guard"], "times": times,
-            "warm_start_s": warm_s, "start_s": ready["start_s"],
+            "warm_start_s": warm_s, "start_s": ready.get("start_s"),
             "first_plan_device_bytes": ready["device_bytes"],
             "costs": costs,
             "torch_loaded": {m: self.loaded[m] for m in models},

@@ -40,6 +40,7 @@ left() { echo $((end > SECONDS ? end - SECONDS : 0)); }
 # PyTorch's candidates, on all GPUs, until all are decided.
 tune() {
   [ ! -e "$work/tuned" ] || return 0
+  [ "$(left)" -gt 0 ] || return 1
   TORCHINDUCTOR_CACHE_DIR="$work/inductor0" python3 bench/peers/tune_blocks.py 8 "$(left)" "${models[@]}" \
     --keep "$results/autotuned_b8.json.xz" || return 1
   touch "$work/tuned"
@@ -74,7 +75,7 @@ run_lane() {  # GPU BATCH...
   return $failed
 }
 
-# First, so that nothing runs beside them: both times candidates or looks for races.
+# First, so that nothing runs beside them.
 failed=0
 run_tests || failed=1
 tune || failed=1

@@ -19,11 +19,13 @@ versions; of all processes together the seconds that they waited for the GPU and
 
 import argparse
 import contextlib
+import itertools
 import json
 import lzma
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -38,7 +40,9 @@ from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
 ACCOUNT = "account.json"
-UNFINISHED = 101  # what a process ends with that had no time for all of its blocks
+# What a process ends with that had no time for all of its blocks, or that has named some that failed.
+UNFINISHED = 101
+FAILED = 102
 
 
 def shapes_of(value):
@@ -154,7 +158,7 @@ def work(batch, deadline, index, count, lock, models):
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)
             print(f"{time.time() - begin:.1f} s: {shape} {module}", flush=True)
-            account.write_text(json.dumps(spent))
+            write_whole(account, json.dumps(spent))
     return failed, True
 
 
@@ -175,11 +179,16 @@ def read_decisions(folder):
     return files
 
 
+def write_whole(path, text):
+    """Who reads it, or ends this process, meets all of it or what was there before."""
+    part = path.with_name(f".{path.name}")
+    part.write_text(text)
+    part.replace(path)
+
+
 def write_decisions(folder, files):
     for name, file in files.items():
-        part = folder / "cache" / f".{name}"
-        part.write_text(json.dumps(file))
-        part.replace(folder / "cache" / name)
+        write_whole(folder / "cache" / name, json.dumps(file))
 
 
 def add_accounts(folders):
@@ -196,9 +205,12 @@ def count_decisions(files):
 
 
 def visible_gpus():
-    """As CUDA_VISIBLE_DEVICES names them."""
+    """As CUDA_VISIBLE_DEVICES names them, up to the first that it does not."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(i) for i in range(max(1, torch.cuda.device_count()))]
+    if named is None:
+        return [str(i) for i in range(torch.cuda.device_count())]
+    return list(itertools.takewhile(lambda name: name not in ("", "-1"),
+                                    (name.strip() for name in named.split(","))))
 
 
 def parse_arguments():
@@ -219,7 +231,7 @@ def main():
     if args.worker:
         index, count, lock = args.worker
         failed, is_complete = work(batch, seconds, int(index), int(count), lock, models)
-        sys.exit(min(failed, 100) if is_complete else UNFINISHED)
+        sys.exit(UNFINISHED if not is_complete else FAILED if failed else 0)
     begin = time.time()
     shared = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
     (shared / "cache").mkdir(parents=True, exist_ok=True)
@@ -230,6 +242,8 @@ def main():
     write_decisions(shared, decisions)
     count = max(1, len(os.sched_getaffinity(0)) - 1)
     gpus = visible_gpus()
+    if not gpus:
+        sys.exit("there is no GPU")
     # What a process leaves behind when it is ended may still write there.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         workers = []
@@ -237,11 +251,11 @@ def main():
             own = pathlib.Path(folder) / str(index)  # they would overwrite each other's decisions
             shutil.copytree(shared / "cache", own / "cache")
             log = open(own / "log", "w")
-            gpu = gpus[index % len(gpus)]
+            place = index % len(gpus)
             workers.append((own, subprocess.Popen(
                 [sys.executable, __file__, str(batch), str(begin + seconds), *models, "--worker",
-                 str(index), str(count), f"{folder}/lock{gpu}"], stdout=log, stderr=log,
-                env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu,
+                 str(index), str(count), f"{folder}/lock{place}"], stdout=log, stderr=log,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": gpus[place],
                      "TORCHINDUCTOR_CACHE_DIR": str(own),
                      "TORCHINDUCTOR_QUIESCE_ASYNC_COMPILE_POOL": "0",
                      "TORCHINDUCTOR_COMPILE_THREADS": "2"})))  # 1 would mean no pool
@@ -264,8 +278,8 @@ def main():
                     collect()  # also for who is ended before the last is done
                 process.kill()
                 code = process.wait()
-                is_complete = is_complete and code >= 0 and code != UNFINISHED
-                if 0 < code != UNFINISHED:
+                is_complete = is_complete and code in (0, FAILED)
+                if code not in (0, UNFINISHED, -signal.SIGKILL):
                     failed.append((own / "log").read_text()[-1500:])
             collect()
             account = add_accounts([own for own, _ in workers])

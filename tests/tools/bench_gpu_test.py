@@ -258,19 +258,20 @@ class BenchGpu(unittest.TestCase):
         self.assertEqual(seconds(), {})
         self.assertEqual((self.root / "profiled").read_text().split(), ["profile_1.db", "profile_new.db"])
 
-    def test_turns_go_on_until_the_means_are_known(self):
+    def test_turns_go_on_until_the_medians_are_known(self):
         def turns(**contenders):
-            taken = self.make_bench(turns=3).take_turns(
+            taken = self.make_bench(turns=4).take_turns(
                 {name.replace("_", ":"): (lambda times=iter(times): [next(times)] * 2)
                  for name, times in contenders.items()})
             return {name: len(times["turn_medians_ms"]) for name, times in taken.items()}
 
-        steady, restless, wild = [1.0] * 12, [1.0, 1.2] * 6, [1.0, 9.0] * 6
-        settling = [1.0, 1.03] + [1.01] * 10
-        self.assertEqual(turns(gacer_a=steady, torch_b=steady), {"gacer:a": 3, "torch:b": 3})
-        self.assertEqual(turns(gacer_a=steady, torch_eager=wild), {"gacer:a": 3, "torch:eager": 3})
-        self.assertEqual(turns(gacer_a=steady, torch_b=restless), {"gacer:a": 12, "torch:b": 12})
-        self.assertTrue(3 <= turns(gacer_a=settling)["gacer:a"] < 12)
+        steady, restless, wild = [1.0] * 16, [1.0, 1.2] * 8, [1.0, 9.0] * 8
+        one_far, settling = [1.0, 1.5, 1.0] + [1.01] * 13, [1.0, 1.05, 1.0, 1.05] + [1.02] * 12
+        self.assertEqual(turns(gacer_a=steady, torch_b=steady), {"gacer:a": 4, "torch:b": 4})
+        self.assertEqual(turns(gacer_a=steady, torch_eager=wild), {"gacer:a": 4, "torch:eager": 4})
+        self.assertEqual(turns(gacer_a=steady, torch_b=restless), {"gacer:a": 16, "torch:b": 16})
+        self.assertLess(turns(gacer_a=one_far)["gacer:a"], 8)
+        self.assertTrue(4 < turns(gacer_a=settling)["gacer:a"] < 16)
 
 
 if __name__ == "__main__":
