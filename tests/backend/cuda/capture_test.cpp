@@ -7,6 +7,7 @@
 #include "backend/cuda/context.h"
 #include "backend/cuda/module.h"
 #include "tests/backend/cuda/node_run.h"
+#include "tests/backend/cuda/tickets.h"
 #include "tests/support/expect_error.h"
 
 namespace gacer::cuda {
@@ -14,7 +15,6 @@ namespace {
 
 GACER_ENTRY(driver_library, cuMemsetD16Async);
 GACER_ENTRY(driver_library, cuMemsetD2D8Async);
-GACER_ENTRY(driver_library, cuMemsetD32Async);
 
 using CudaCaptureTest = testing::OnCudaDevice<::testing::Test>;
 
@@ -186,33 +186,6 @@ constexpr const char* kTakeTickets = R"(
 extern "C" __global__ void take(unsigned* next, unsigned* taken) {
   if (threadIdx.x == 0) atomicAdd(taken + atomicAdd(next, 1) % 64, 1);
 })";
-constexpr unsigned kTickets = 8;
-
-/// Draws tickets 0 to 7 from a counter in its workspace, which it sets before, or behind.
-class Tickets final : public Kernel {
- public:
-  explicit Tickets(CUkernel kernel, std::size_t workspace_bytes = 4, bool sets_before = true)
-      : kernel_(kernel), workspace_bytes_(workspace_bytes), sets_before_(sets_before) {}
-  std::size_t workspace_bytes() const override { return workspace_bytes_; }
-  void record(const Bindings& bindings, Recorder& recorder) const override {
-    const CUstream stream = dynamic_cast<CudaRecorder&>(recorder).stream();
-    void* next = bindings.workspace;
-    void* taken = bindings.outputs[0];
-    void* arguments[] = {&next, &taken};
-    const auto set = [&] {
-      GACER_CU(cuMemsetD32Async(reinterpret_cast<CUdeviceptr>(next), 0, 1, stream));
-    };
-    if (sets_before_) set();
-    launch_kernel(stream, kernel_, {kTickets}, {32}, 0, arguments);
-    if (!sets_before_) set();
-  }
-
- private:
-  CUkernel kernel_;
-  std::size_t workspace_bytes_;
-  bool sets_before_;
-};
-
 class CudaTickets : public CudaCaptureTest {
  protected:
   void SetUp() override {
