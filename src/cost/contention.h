@@ -17,8 +17,9 @@ struct Contention {
   double crowd_gap_ms = 0;
   /// A step slows by this times the share of the device that others use meanwhile.
   double interference = 0;
-  double set_change_ms =
-      0.003;  ///< before a step on other groups than the one before it in its lane
+  /// Before a step on other groups than the one before it in its lane.
+  double set_change_ms = 0.003;
+
   std::string to_string() const;
   friend bool operator==(const Contention&, const Contention&) = default;
 };

@@ -1,9 +1,9 @@
+#include "cost/contention.h"
+
 #include <functional>
-#include <string>
 
 #include <fmt/format.h>
 
-#include "cost/contention.h"
 #include "cost/model.h"
 
 namespace gacer {

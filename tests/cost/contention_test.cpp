@@ -1,6 +1,7 @@
+#include "cost/contention.h"
+
 #include <gtest/gtest.h>
 
-#include "cost/contention.h"
 #include "cost/model.h"
 #include "tests/support/synthetic.h"
 
