@@ -35,9 +35,9 @@ std::string Contention::to_string() const {
       launch_gap_ms * 1e3, crowd_gap_ms * 1e3, interference * 100);
 }
 
-Contention default_contention(const Problem& problem) {
+Contention default_contention(bool is_width_fixed) {
   Contention contention;
-  if (problem.is_width_fixed) contention.set_change_ms = 0;
+  if (is_width_fixed) contention.set_change_ms = 0;
   return contention;
 }
 
@@ -47,7 +47,7 @@ Contention fit_contention(const Problem& problem, const ProfileTable& rows, cons
   // Of an H200 and plans of three mixes; two times cannot tell it from interference.
   constexpr double kMostCrowdGapMs = 0.0012;
   constexpr double kMostInterference = 1;
-  Contention fitted = default_contention(problem);
+  Contention fitted = default_contention(problem.is_width_fixed);
   const auto time = [&](const Plan& plan, double Contention::*member, double value) {
     Contention tried = fitted;
     tried.*member = value;

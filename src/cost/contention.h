@@ -27,7 +27,7 @@ constexpr int kMostCrowding = 3;
 
 /// Where nothing was measured: the rows alone, and changes of groups where those are free to
 /// choose.
-Contention default_contention(const Problem& problem);
+Contention default_contention(bool is_width_fixed);
 
 /// The contention with which the model gives two measured plans their times, as far as it can: of
 /// one that runs step after step, which tells of gaps, and of one that has the same steps side by

@@ -19,7 +19,7 @@ class ExclusiveSim {
   ExclusiveSim(int num_groups, std::span<const SimStep> steps)
       : num_groups_(num_groups),
         steps_(steps),
-        followers_(steps.size(), [&](std::size_t i) { return std::span(steps[i].waits_for); }),
+        followers_(steps, &SimStep::waits_for),
         is_busy_(at(num_groups), 0) {
     const std::size_t count = steps.size();
     result_.begin_ms.assign(count, 0);

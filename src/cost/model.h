@@ -41,7 +41,7 @@ Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows, cons
                           const Contention& contention);
 inline Result<Timeline> simulate(const Problem& problem, const ProfileTable& rows,
                                  const Plan& plan) {
-  return simulate(problem, rows, plan, default_contention(problem));
+  return simulate(problem, rows, plan, default_contention(problem.is_width_fixed));
 }
 Bounds compute_bounds(const Problem& problem, const ProfileTable& rows);
 
@@ -49,7 +49,7 @@ Bounds compute_bounds(const Problem& problem, const ProfileTable& rows);
 class ModelEvaluator : public Evaluator {
  public:
   ModelEvaluator(const Problem& problem, const ProfileTable& rows)
-      : problem_(problem), rows_(rows), contention_(default_contention(problem)) {}
+      : problem_(problem), rows_(rows), contention_(default_contention(problem.is_width_fixed)) {}
   Result<double> evaluate(const Plan& plan) override;
   const Contention& contention() const { return contention_; }
   void set_contention(const Contention& contention) { contention_ = contention; }

@@ -1,20 +1,17 @@
 #include "cost/row_cost.h"
 
 #include <algorithm>
-#include <span>
 
 namespace gacer {
 
 std::optional<RowCost> find_row_cost(const ProfileTable& rows, const std::string& signature,
                                      std::int64_t items, const std::string& variant, int width,
                                      int num_groups, bool is_width_fixed) {
-  const std::span<const ProfileRow> usable = rows.rows(signature, items);
-  for (const ProfileRow& row : usable)
-    if (row.width == width && row.variant == variant)
-      return RowCost{row.solo_ms, area_ms(row, num_groups), row.launches};
+  if (const ProfileRow* row = rows.find(signature, items, variant, width))
+    return RowCost{row->solo_ms, area_ms(*row, num_groups), row->launches};
   if (is_width_fixed) return std::nullopt;
   const ProfileRow* nearest = nullptr;
-  for (const ProfileRow& row : usable) {
+  for (const ProfileRow& row : rows.rows(signature, items)) {
     if (row.variant != variant) continue;
     const bool is_better =
         !nearest || (row.width > width ? nearest->width < width || row.width < nearest->width

@@ -31,7 +31,7 @@ class SharedSim {
       : num_groups_(num_groups),
         steps_(steps),
         contention_(contention),
-        followers_(steps.size(), [&](std::size_t i) { return std::span(steps[i].waits_for); }) {
+        followers_(steps, &SimStep::waits_for) {
     const std::size_t count = steps.size();
     result_.begin_ms.assign(count, 0);
     result_.end_ms.assign(count, 0);

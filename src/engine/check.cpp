@@ -315,8 +315,7 @@ CheckResult Checker::check_steps(std::span<const ProgramStep> steps,
 
 std::vector<ProgramStep> make_adversarial_order(std::span<const ProgramStep> steps, int late_lane) {
   std::vector<int> pending;
-  const Followers followers(steps.size(),
-                            [&](std::size_t i) { return std::span(steps[i].waits_for); });
+  const Followers followers(steps, &ProgramStep::waits_for);
   std::set<int> ready_early;
   std::set<int> ready_late;
   const auto make_ready = [&](int i) {

@@ -449,7 +449,8 @@ Plan EngineCore::search_once(const Policy& found, const std::string& policy,
   context.is_cancelled = options_.is_cancelled;
   Plan plan = found.make(context);
   plan.policy = policy;
-  if (model.contention() != default_contention(problem_)) contention_ = model.contention();
+  if (model.contention() != default_contention(problem_.is_width_fixed))
+    contention_ = model.contention();
   if (const auto note = plan.notes.find("search"); note != plan.notes.end() && context.device)
     note->second += fmt::format(", {:.3f} of them compiling and {:.3f} in rounds",
                                 evaluator_->compile_s(), evaluator_->rounds_s());

@@ -41,11 +41,9 @@ std::string reason_of(const Error& error) {
 }
 
 /// How many calls make a program long enough that starting it does not count.
-int count_repeats(double call_ms) {
+int count_repeats(double call_ms, int most = 32) {
   constexpr double kProgramMs = 0.5;
-  constexpr int kMaxRepeats = 32;
-  return std::clamp(static_cast<int>(std::ceil(kProgramMs / std::max(call_ms, 1e-4))), 1,
-                    kMaxRepeats);
+  return std::clamp(static_cast<int>(std::ceil(kProgramMs / std::max(call_ms, 1e-4))), 1, most);
 }
 
 std::string join(const std::vector<std::string>& lines) {
@@ -412,8 +410,6 @@ std::vector<std::unique_ptr<Capture>> ProfileBench::capture_comparisons(const Ke
 }
 
 Result<void> ProfileBench::compare_repeats(const ProfileRow& row) {
-  constexpr double kProgramMs = 0.5;
-  constexpr int kMaxRepeats = 16;
   const Kernel& kernel = *kernel_of_.at(row.variant);
   std::vector<std::unique_ptr<Capture>> calls;
   capture_copies(count_copies(row), kernel, calls);
@@ -427,8 +423,7 @@ Result<void> ProfileBench::compare_repeats(const ProfileRow& row) {
 
   // Chains of calls with their comparisons, as long as a program is worth it.
   const double all_ms = row.saturated_ms * static_cast<double>(calls.size());
-  const int repeats =
-      std::clamp(static_cast<int>(std::ceil(kProgramMs / std::max(all_ms, 1e-4))), 1, kMaxRepeats);
+  const int repeats = count_repeats(all_ms, /*most=*/16);
   std::vector<ProgramStep> steps;
   for (std::size_t copy = 0; copy < calls.size(); ++copy) {
     bool is_first = true;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <iterator>
 #include <numeric>
 #include <span>
 #include <vector>
@@ -11,18 +13,23 @@ namespace gacer {
 /// memory, for searches turn thousands of graphs around.
 class Followers {
  public:
-  Followers() = default;
-  /// `waits_for(i)`: the steps, less than `count`, that step i waits for.
-  template <typename WaitsFor>
-  Followers(std::size_t count, const WaitsFor& waits_for) : first_(count + 1, 0) {
-    for (std::size_t i = 0; i < count; ++i)
-      for (const int before : waits_for(i)) ++first_[static_cast<std::size_t>(before) + 1];
+  /// `waits_for`: a member of a step, or nothing where `steps` are lists of those that each step
+  /// waits for.
+  template <typename Steps, typename WaitsFor = std::identity>
+  explicit Followers(const Steps& steps, WaitsFor waits_for = {})
+      : first_(std::size(steps) + 1, 0) {
+    for (const auto& step : steps)
+      for (const int before : std::invoke(waits_for, step))
+        ++first_[static_cast<std::size_t>(before) + 1];
     std::partial_sum(first_.begin(), first_.end(), first_.begin());
     steps_.resize(first_.back());
     std::vector<std::size_t> next(first_.begin(), first_.end() - 1);
-    for (std::size_t i = 0; i < count; ++i)
-      for (const int before : waits_for(i))
-        steps_[next[static_cast<std::size_t>(before)]++] = static_cast<int>(i);
+    int index = 0;
+    for (const auto& step : steps) {
+      for (const int before : std::invoke(waits_for, step))
+        steps_[next[static_cast<std::size_t>(before)]++] = index;
+      ++index;
+    }
   }
 
   std::span<const int> of(int step) const {

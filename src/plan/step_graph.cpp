@@ -153,8 +153,7 @@ void set_order(const Problem& problem, const Plan& plan, StepGraph& graph) {
   const std::size_t count = graph.steps.size();
   std::vector<int> missing(count, 0);
   for (std::size_t i = 0; i < count; ++i) missing[i] = static_cast<int>(graph.waits_for[i].size());
-  const auto waits_for = [&](std::size_t i) { return std::span<const int>(graph.waits_for[i]); };
-  const Followers followers(count, waits_for);
+  const Followers followers(graph.waits_for);
   struct Ready {
     int priority;
     double start_ms;

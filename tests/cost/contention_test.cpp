@@ -88,7 +88,7 @@ TEST_F(FitContention, PredictsPlansThatWereNotMeasured) {
 }
 
 TEST_F(FitContention, FindsNothingWhereTheRowsSayAll) {
-  const Contention fitted = fit(default_contention(made_.problem), made_);
+  const Contention fitted = fit(default_contention(/*is_width_fixed=*/false), made_);
   EXPECT_LT(fitted.launch_gap_ms, 1e-6);
   EXPECT_LT(fitted.crowd_gap_ms, 1e-6);
   EXPECT_LT(fitted.interference, 1e-4);
@@ -98,7 +98,7 @@ TEST_F(FitContention, ADeviceThatIsFasterThanItsRowsHasNone) {
   const Plan sequential = make_sequential(made_);
   const Plan streams = make_streams(made_);
   EXPECT_EQ(fit_contention(made_.problem, made_.rows, sequential, 1e-3, streams, 1e-3),
-            default_contention(made_.problem));
+            default_contention(/*is_width_fixed=*/false));
 }
 
 TEST_F(FitContention, OneTenantTellsOfGapsAlone) {

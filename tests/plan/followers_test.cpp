@@ -20,8 +20,7 @@ TEST(Followers, AreTheEdgesReadBackwards) {
         expected[static_cast<std::size_t>(before)].push_back(i);
       }
     }
-    const Followers followers(waits_for.size(),
-                              [&](std::size_t i) { return std::span<const int>(waits_for[i]); });
+    const Followers followers(waits_for);
     for (int i = 0; i < count; ++i) {
       const auto of = followers.of(i);
       EXPECT_EQ(std::vector<int>(of.begin(), of.end()), expected[static_cast<std::size_t>(i)]);

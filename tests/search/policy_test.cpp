@@ -265,10 +265,10 @@ TEST(Regulated, TheModelIsFittedToTheDevice) {
   // Too few measurements to spend any on the model: a simple and a regulated plan come first.
   for (const int measurements : {1, 2, 3}) {
     search(measurements, &fitted);
-    EXPECT_EQ(fitted, default_contention(synthetic.problem)) << measurements;
+    EXPECT_EQ(fitted, default_contention(/*is_width_fixed=*/false)) << measurements;
   }
   search(4, &fitted);
-  EXPECT_NE(fitted, default_contention(synthetic.problem));
+  EXPECT_NE(fitted, default_contention(/*is_width_fixed=*/false));
 }
 
 TEST(Regulated, StopsWhenCancelledWithALegalPlan) {

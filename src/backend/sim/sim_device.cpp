@@ -123,9 +123,9 @@ double SimDevice::run_free(std::span<Program* const> programs, std::span<const i
     }
     first_lane += num_lanes;
   }
-  Contention contention;
-  if (recording_->is_width_fixed) contention.set_change_ms = 0;
-  return simulate_shared(recording_->device.num_groups, all, contention).round_ms;
+  return simulate_shared(recording_->device.num_groups, all,
+                         default_contention(recording_->is_width_fixed))
+      .round_ms;
 }
 
 }  // namespace gacer::sim

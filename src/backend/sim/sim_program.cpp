@@ -40,8 +40,9 @@ SimProgram::SimProgram(const Recording& recording, std::span<const ProgramStep> 
     steps_.push_back(std::move(to));
     num_launches_ += capture->num_launches();
   }
-  result_ = recording.is_width_fixed ? simulate_exclusive(num_groups, steps_)
-                                     : simulate_shared(num_groups, steps_, Contention{});
+  result_ = recording.is_width_fixed
+                ? simulate_exclusive(num_groups, steps_)
+                : simulate_shared(num_groups, steps_, default_contention(recording.is_width_fixed));
 }
 
 std::vector<StepTime> SimProgram::run_traced() {
