@@ -187,6 +187,12 @@ void replace_memory_sets(CUgraph graph, CUkernel fill) {
   }
 }
 
+ResetArgs args_of(std::span<const Reset> resets) {
+  ResetArgs args;
+  std::copy(resets.begin(), resets.end(), args.resets);
+  return args;
+}
+
 std::vector<Reset> take_resets(CUgraph graph, const CudaBuffer& memory) {
   std::vector<Reset> resets;
   // What waited for one that is taken may then wait for nothing.
@@ -326,9 +332,8 @@ std::unique_ptr<CudaCapture> capture_with_counters(const Services& services, con
   std::vector<Reset> resets = take_resets(graph.get(), *own);
   if (resets.empty()) return nullptr;
   replace_memory_sets(graph.get(), kernels.fill);
-  ResetArgs args;
-  std::copy(resets.begin(), resets.end(), args.resets);
-  launch(stream, kernels.reset, {static_cast<unsigned>(resets.size())}, {kResetThreads}, 0, args);
+  launch(stream, kernels.reset, {static_cast<unsigned>(resets.size())}, {kResetThreads}, 0,
+         args_of(resets));
   return std::make_unique<CudaCapture>(graph.release(), std::move(own), std::move(resets));
 }
 

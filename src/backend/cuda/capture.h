@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,8 @@ struct FillKernels {
 };
 
 constexpr unsigned kResetThreads = 64;
+/// Of the kernel that does at most kMostResets, a block each.
+ResetArgs args_of(std::span<const Reset> resets);
 
 /// Makes kernels of a captured graph's memory sets: a program that holds nothing but kernels starts
 /// several times faster, and a kernel keeps to its step's SM set.

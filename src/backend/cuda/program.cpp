@@ -148,11 +148,20 @@ CudaProgram::CudaProgram(Context& context, const Stream& stream, std::span<const
   graph_ = std::move(graph);
 }
 
+void CudaProgram::place(CUgraphNode node, std::size_t s, unsigned cluster_blocks, bool is_placed) {
+  CUkernelNodeAttrValue value = {};
+  value.priority = priorities_[s];
+  GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+  const Budget budget = steps_[s].budget;
+  if (is_placed)
+    placed_.push_back({static_cast<int>(s), budget, node, context_.budget_context(budget),
+                       priorities_[s], cluster_blocks});
+}
+
 CUgraphNode CudaProgram::add_reset(CUgraph graph, std::span<const Reset> resets,
                                    const std::vector<CUgraphNode>& after, std::size_t s,
                                    bool is_placed) {
-  ResetArgs args;
-  std::copy(resets.begin(), resets.end(), args.resets);
+  ResetArgs args = args_of(resets);
   void* arguments[] = {&args};
   Launch launch;
   launch.kernel.kern = reset_;
@@ -163,11 +172,8 @@ CUgraphNode CudaProgram::add_reset(CUgraph graph, std::span<const Reset> resets,
   launch.kernel.kernelParams = arguments;  // the node copies them
   const CUcontext target = context_.budget_context(steps_[s].budget);
   CUgraphNode node = add_kernel(graph, after, launch, target, context_.primary());
-  CUkernelNodeAttrValue value = {};
-  value.priority = priorities_[s];
-  GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
+  place(node, s, /*cluster_blocks=*/1, is_placed);
   if (is_placed) {
-    placed_.push_back({static_cast<int>(s), steps_[s].budget, node, target, priorities_[s], 1});
     num_resets_ += static_cast<int>(resets.size());
     ++num_reset_launches_;
   }
@@ -234,7 +240,6 @@ void CudaProgram::assemble(CUgraph graph, bool with_events) {
       before = {event};
     }
     const CUcontext target = context_.budget_context(step.budget);
-    const int priority = priorities_[s];
     std::vector<CUgraphNode> nodes;
     for (const Launch& launch : capture.launches()) {
       // Hundreds of nodes a plan and thousands of plans a search: as few calls a node as can be.
@@ -243,14 +248,8 @@ void CudaProgram::assemble(CUgraph graph, bool with_events) {
         if (is_plain(edge)) after.push_back(nodes[static_cast<std::size_t>(earlier)]);
       CUgraphNode node = add_launch(graph, launch.waits_for.empty() ? before : after, launch,
                                     target, context_.primary());
-      if (launch.kind == Launch::Kind::kKernel) {
-        CUkernelNodeAttrValue value = {};
-        value.priority = priority;
-        GACER_CU(cuGraphKernelNodeSetAttribute(node, CU_LAUNCH_ATTRIBUTE_PRIORITY, &value));
-        if (!with_events)
-          placed_.push_back({static_cast<int>(s), step.budget, node, target, priority,
-                             cluster_blocks_of(launch)});
-      }
+      if (launch.kind == Launch::Kind::kKernel)
+        place(node, s, cluster_blocks_of(launch), !with_events);
       for (const auto& [earlier, edge] : launch.waits_for) {
         if (is_plain(edge)) continue;
         CUgraphNode from = nodes[static_cast<std::size_t>(earlier)];

@@ -53,7 +53,9 @@ class CudaProgram final : public Program {
   /// priority. Throws Error{kInternal} naming the step.
   void verify(CUgraph graph) const;
   void assemble(CUgraph graph, bool with_events);
-  /// A node that does resets where step s runs, after other nodes. `is_placed`: for verify().
+  /// Gives a kernel node the priority of step s. `is_placed`: verify() expects it there.
+  void place(CUgraphNode node, std::size_t s, unsigned cluster_blocks, bool is_placed);
+  /// A node that does resets where step s runs, after other nodes.
   CUgraphNode add_reset(CUgraph graph, std::span<const Reset> resets,
                         const std::vector<CUgraphNode>& after, std::size_t s, bool is_placed);
   /// `ends`: nodes that end each step.

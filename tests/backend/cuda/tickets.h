@@ -1,6 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <vector>
+
+#include <gtest/gtest.h>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/check.h"
@@ -38,5 +42,22 @@ class Tickets final : public Kernel {
   std::size_t workspace_bytes_;
   bool sets_before_;
 };
+
+/// Each ticket was drawn so often, and no other.
+inline void expect_drawn(const std::vector<unsigned>& taken, unsigned times) {
+  std::vector<unsigned> expected(64, 0);
+  std::fill_n(expected.begin(), kTickets, times);
+  EXPECT_EQ(taken, expected);
+}
+
+/// Steps that wait for each other.
+inline std::vector<ProgramStep> make_chain(const std::vector<const Capture*>& captures) {
+  std::vector<ProgramStep> steps(captures.size());
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    steps[i].capture = captures[i];
+    if (i > 0) steps[i].waits_for = {static_cast<int>(i) - 1};
+  }
+  return steps;
+}
 
 }  // namespace gacer::cuda

@@ -178,6 +178,13 @@ void run_in_some_order(const CUgraphExec_st& exec) {
   }
 }
 
+/// visit(before, node, edge)
+template <typename Visit>
+void for_each_edge(const CUgraph_st& graph, const Visit& visit) {
+  for (const auto& node : graph.nodes)
+    for (const auto& [before, edge] : node->before) visit(before, node.get(), edge);
+}
+
 template <typename T>
 T* handle(std::uintptr_t value) {
   return reinterpret_cast<T*>(value);
@@ -344,17 +351,16 @@ CUresult cuGraphGetNodes(CUgraph graph, CUgraphNode* nodes, std::size_t* count) 
 }
 CUresult cuGraphGetEdges(CUgraph graph, CUgraphNode* from, CUgraphNode* to, CUgraphEdgeData* data,
                          std::size_t* count) {
-  std::size_t next = 0;
-  for (const auto& node : graph->nodes)
-    for (const auto& [before, edge] : node->before) {
-      if (from != nullptr) {
-        from[next] = before;
-        to[next] = node.get();
-        data[next] = edge;
-      }
-      ++next;
+  *count = 0;
+  for_each_edge(*graph, [&](CUgraphNode before, CUgraphNode node, const CUgraphEdgeData& edge) {
+    if (from != nullptr) {
+      from[*count] = before;
+      to[*count] = node;
+      data[*count] = edge;
     }
-  return *count = next, CUDA_SUCCESS;
+    ++*count;
+  });
+  return CUDA_SUCCESS;
 }
 CUresult cuGraphNodeGetType(CUgraphNode node, CUgraphNodeType* type) {
   return *type = node->type, CUDA_SUCCESS;
@@ -367,17 +373,15 @@ CUresult cuGraphNodeGetDependencies(CUgraphNode node, CUgraphNode* before, CUgra
 }
 CUresult cuGraphNodeGetDependentNodes(CUgraphNode node, CUgraphNode* after, CUgraphEdgeData* data,
                                       std::size_t* count) {
-  std::size_t next = 0;
-  for (const auto& other : node->graph->nodes)
-    for (const auto& [before, edge] : other->before) {
-      if (before != node) continue;
-      if (after != nullptr) {
-        after[next] = other.get();
-        data[next] = edge;
-      }
-      ++next;
-    }
-  return *count = next, CUDA_SUCCESS;
+  *count = 0;
+  for_each_edge(*node->graph,
+                [&](CUgraphNode before, CUgraphNode other, const CUgraphEdgeData& edge) {
+                  if (before != node) return;
+                  if (after != nullptr)
+                    std::tie(after[*count], data[*count]) = std::tie(other, edge);
+                  ++*count;
+                });
+  return CUDA_SUCCESS;
 }
 CUresult cuGraphKernelNodeGetParams(CUgraphNode node, CUDA_KERNEL_NODE_PARAMS* params) {
   return *params = node->kernel, CUDA_SUCCESS;

@@ -48,13 +48,6 @@ class CudaProgramOrder : public ::testing::Test {
     return made;
   }
 
-  /// Each ticket was drawn as often as the capture was used, and no other.
-  static void expect_drawn(const Drawn& drawn) {
-    std::vector<unsigned> expected(64, 0);
-    std::fill_n(expected.begin(), kTickets, drawn.uses);
-    EXPECT_EQ(drawn.taken, expected);
-  }
-
   std::unique_ptr<CudaProgram> assemble(const std::vector<ProgramStep>& steps) {
     return std::make_unique<CudaProgram>(context_, stream_, steps, fill_.reset);
   }
@@ -71,18 +64,12 @@ TEST_F(CudaProgramOrder, ChainsResetWhatTheyUseAgain) {
   const auto one = make_drawn();
   const auto two = make_drawn();
   EXPECT_EQ(one->capture->num_launches(), 1);
-  std::vector<ProgramStep> steps(4);
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    steps[i].capture = (i == 1 ? two : one)->capture.get();
-    if (i > 0) steps[i].waits_for = {static_cast<int>(i) - 1};
-  }
-  const auto program = assemble(steps);
+  const Capture* const first = one->capture.get();
+  const auto program = assemble(make_chain({first, two->capture.get(), first, first}));
   EXPECT_EQ(program->num_launches(), 4);
   for (int run = 0; run < 20; ++run) program->run();
-  one->uses = 60;
-  two->uses = 20;
-  expect_drawn(*one);
-  expect_drawn(*two);
+  expect_drawn(one->taken, 60);
+  expect_drawn(two->taken, 20);
 }
 
 /// Steps of some captures with counters and some without, in lanes, with edges drawn at random.
@@ -141,25 +128,33 @@ TEST_F(CudaProgramOrder, RandomProgramsKeepTheirEdgesAndTheirCounters) {
             EXPECT_LT(at[static_cast<std::size_t>(before)], at[i]);
           }
     }
-    for (const auto& one : drawn) expect_drawn(*one);
+    for (const auto& one : drawn) expect_drawn(one->taken, one->uses);
     if (HasFailure()) return;
   }
 }
 
+TEST_F(CudaProgramOrder, MemorySetsOfLargeWorkspacesStayBeforeTheirKernel) {
+  std::vector<unsigned> taken(64, 0);
+  std::vector<std::byte> workspace(1 << 13);
+  Bindings bindings;
+  bindings.outputs = {taken.data()};
+  bindings.workspace = workspace.data();
+  const Tickets tickets(module_.kernel("take"), workspace.size());
+  const auto capture = capture_kernel(services_, tickets, bindings, fill_);
+  EXPECT_EQ(capture->num_launches(), 2);
+  const auto program = assemble(make_chain({capture.get(), capture.get()}));
+  for (int run = 0; run < 10; ++run) program->run();
+  expect_drawn(taken, 20);
+}
+
 TEST_F(CudaProgramOrder, MoreCountersThanALaunchResets) {
   std::vector<std::unique_ptr<Drawn>> drawn;
-  for (int i = 0; i < kMostResets + 2; ++i) drawn.push_back(make_drawn());
-  std::vector<ProgramStep> steps(drawn.size());
-  for (std::size_t i = 0; i < steps.size(); ++i) {
-    steps[i].capture = drawn[i]->capture.get();
-    if (i > 0) steps[i].waits_for = {static_cast<int>(i) - 1};
-  }
-  const auto program = assemble(steps);
+  std::vector<const Capture*> used;
+  for (int i = 0; i < kMostResets + 2; ++i)
+    used.push_back(drawn.emplace_back(make_drawn())->capture.get());
+  const auto program = assemble(make_chain(used));
   for (int run = 0; run < 5; ++run) program->run();
-  for (const auto& one : drawn) {
-    one->uses = 5;
-    expect_drawn(*one);
-  }
+  for (const auto& one : drawn) expect_drawn(one->taken, 5);
 }
 
 }  // namespace
