@@ -34,9 +34,7 @@ def run(*command, **options):
 
 def save(path, value):
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    temporary.replace(path)
+    reports.save(path, value)
 
 
 def machine():

@@ -460,9 +460,7 @@ class Bench:
             "mps": mps, "peers_not_measured": missing,
             "profile_s": {m: self.profile_s[m] for m in models if m in self.profile_s},
             "output_errors": self.checked_errors(cell), "report": report}
-        part = path.with_suffix(".part")
-        part.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        part.replace(path)
+        reports.save(path, result, allow_nan=False)
         say(f"{path.name}: " + ", ".join(f"{n} {t['median_ms']:.3f}" for n, t in times.items()))
         return result
 

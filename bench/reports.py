@@ -1,4 +1,4 @@
-"""Reports of `gacer --json` as results keep them: without the folders of the machine that ran it."""
+"""Reports of `gacer --json` as results keep them (without the folders of the machine that ran it), and results."""
 
 import json
 import pathlib
@@ -9,3 +9,10 @@ def read(path):
     report = json.loads(pathlib.Path(path).read_text())
     report["command"] = re.sub(r"(?<=[ =])/(?:[^ /]+/)*", "", report["command"])
     return report
+
+
+def save(path, value, allow_nan=True):
+    """Whole, or what was there before stays."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1, allow_nan=allow_nan) + "\n")
+    part.replace(path)

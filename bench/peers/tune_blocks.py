@@ -40,6 +40,7 @@ from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
 ACCOUNT = "account.json"
+NOTHING_SPENT = {"candidates": 0, "waited_s": 0.0, "timed_s": 0.0}
 # What a process ends with that had no time for all of its blocks, or that has named some that failed.
 UNFINISHED = 101
 FAILED = 102
@@ -144,7 +145,7 @@ def work(batch, deadline, index, count, lock, models):
     failed = 0
     AsyncCompile.wait_pool_ready()
     device = Turnstile(lock)
-    spent = {"candidates": 0, "waited_s": 0.0, "timed_s": 0.0}
+    spent = dict(NOTHING_SPENT)
     time_alone(device, spent)
     account = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) / ACCOUNT
     with torch.inference_mode():
@@ -158,7 +159,7 @@ def work(batch, deadline, index, count, lock, models):
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)
             print(f"{time.time() - begin:.1f} s: {shape} {module}", flush=True)
-            write_whole(account, json.dumps(spent))
+            write_whole(account, json.dumps(spent).encode())
     return failed, True
 
 
@@ -179,20 +180,20 @@ def read_decisions(folder):
     return files
 
 
-def write_whole(path, text):
-    """Who reads it, or ends this process, meets all of it or what was there before."""
+def write_whole(path, content):
+    """Bytes. Who reads them, or ends this process, meets all or what was there before."""
     part = path.with_name(f".{path.name}")
-    part.write_text(text)
+    part.write_bytes(content)
     part.replace(path)
 
 
 def write_decisions(folder, files):
     for name, file in files.items():
-        write_whole(folder / "cache" / name, json.dumps(file))
+        write_whole(folder / "cache" / name, json.dumps(file).encode())
 
 
 def add_accounts(folders):
-    total = {"candidates": 0, "waited_s": 0.0, "timed_s": 0.0}
+    total = dict(NOTHING_SPENT)
     for folder in folders:
         if (folder / ACCOUNT).exists():  # of a block at least
             for key, value in json.loads((folder / ACCOUNT).read_text()).items():
@@ -265,9 +266,7 @@ def main():
                 merge(decisions, read_decisions(own))
             write_decisions(shared, decisions)
             if args.keep:
-                part = args.keep.with_suffix(".part")
-                part.write_bytes(lzma.compress(json.dumps(decisions).encode()))
-                part.replace(args.keep)
+                write_whole(args.keep, lzma.compress(json.dumps(decisions).encode()))
 
         failed, is_complete = [], True
         try:
