@@ -8,7 +8,7 @@ torchvision and onnx. Three phases, so that nothing disturbs what is timed: gace
 every cell (what an earlier call, say with --plan-only, has done in the same work folder with the
 same program and options is taken); PyTorch loads and compiles every model; then, cell by cell,
 gacer's plans (a process that has loaded the saved plans with the profile's help alone) and
-PyTorch's peers take short turns, in alternating order, and the medians of all rounds are kept.
+PyTorch's peers take short turns, each equally often after each other one, and the medians of all rounds are kept.
 
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
 widest search and frozen weights (models are tuned side by side, as all compiling here is, so that
@@ -76,6 +76,18 @@ def is_steady(turns):
     low, median, high = statistics.quantiles(turns, n=4, method="inclusive")
     deviation_of_one = (high - low) / 1.349  # of normal numbers
     return 1.2533 * deviation_of_one / math.sqrt(len(turns)) <= MAX_DEVIATION * median
+
+
+def turn_order(contenders, turn):
+    """The order of a turn: what ran before leaves its mark on clocks and power.
+
+    So each runs equally often behind each of the others (Williams's designs: once in as many turns
+    as there are contenders, twice in twice as many where their number is odd).
+    """
+    zigzag = [(i + 1) // 2 if i % 2 else -(i // 2) for i in range(contenders)]
+    order = [(k + turn) % contenders for k in zigzag]
+    is_odd_cycle = turn // max(contenders, 1) % 2 == 1
+    return order[::-1] if contenders % 2 == 1 and is_odd_cycle else order
 
 
 def say(text):
@@ -396,7 +408,7 @@ class Bench:
                     is_steady(medians[name]) for name in names
                     if ":eager" not in name and ":mps" not in name):
                 break
-            for name in list(names) if turn % 2 == 0 else list(reversed(names)):
+            for name in [names[k] for k in turn_order(len(names), turn)]:
                 times = contenders[name]()
                 if times is None:  # it cannot go on: what it did is no comparison
                     names.remove(name)

@@ -59,6 +59,18 @@ double take_turn(const std::function<double()>& run, std::chrono::milliseconds t
 
 }  // namespace
 
+std::vector<std::size_t> turn_order(std::size_t contenders, int turn) {
+  std::vector<std::size_t> order;
+  const auto shift = static_cast<std::size_t>(turn) % std::max<std::size_t>(contenders, 1);
+  for (std::size_t i = 0; i < contenders; ++i) {
+    const std::size_t zigzag = i % 2 == 1 ? (i + 1) / 2 : contenders - i / 2;  // 0, 1, -1, 2, -2…
+    order.push_back((zigzag + shift) % contenders);
+  }
+  const bool is_odd_cycle = contenders > 0 && static_cast<std::size_t>(turn) / contenders % 2 == 1;
+  if (contenders % 2 == 1 && is_odd_cycle) std::reverse(order.begin(), order.end());
+  return order;
+}
+
 std::vector<Times> interleave(std::span<const std::function<double()>> contenders,
                               const InterleaveOptions& options) {
   std::vector<Times> times(contenders.size());
@@ -70,11 +82,8 @@ std::vector<Times> interleave(std::span<const std::function<double()>> contender
   };
   for (int turn = 0; turn < options.max_turns; ++turn) {
     if (std::all_of(times.begin(), times.end(), has_enough) && Clock::now() - begin >= limit) break;
-    // Alternate the order: what ran before leaves its mark on caches and clocks.
-    for (std::size_t i = 0; i < contenders.size(); ++i) {
-      const std::size_t k = turn % 2 == 0 ? i : contenders.size() - 1 - i;
+    for (const std::size_t k : turn_order(contenders.size(), turn))
       times[k].turns.push_back(take_turn(contenders[k], options.turn, &times[k].rounds));
-    }
   }
   return times;
 }

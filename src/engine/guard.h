@@ -25,6 +25,11 @@ struct InterleaveOptions {
   /// leaves itself.
   std::chrono::milliseconds turn{0};
 };
+/// The order of contenders in a turn. What ran before leaves its mark on caches, clocks and power,
+/// so each runs equally often behind each of the others (Williams's designs: once in as many turns
+/// as there are contenders, twice in twice as many where their number is odd).
+std::vector<std::size_t> turn_order(std::size_t contenders, int turn);
+
 /// Contenders (each call runs a round and returns its milliseconds) take turns, so that clocks and
 /// foreign load hit all alike. One warm-up turn of each is not counted. Ends after `min_rounds` of
 /// each and `time` for each (their sum), at the latest after `max_turns`.

@@ -1,8 +1,11 @@
 #include "engine/guard.h"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <random>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -139,6 +142,25 @@ TEST(Guard, SettlingLosesWhatIsSlower) {
   EXPECT_LE(wins, 2);
 }
 
+TEST(Interleave, EachContenderFollowsEachOtherEquallyOften) {
+  for (std::size_t contenders = 1; contenders <= 9; ++contenders) {
+    const int turns = static_cast<int>(contenders) * (contenders % 2 == 0 ? 1 : 2);
+    std::map<std::pair<std::size_t, std::size_t>, int> pairs;
+    for (int turn = 0; turn < turns; ++turn) {
+      std::vector<std::size_t> order = turn_order(contenders, turn);
+      for (std::size_t i = 1; i < order.size(); ++i) ++pairs[{order[i - 1], order[i]}];
+      std::sort(order.begin(), order.end());
+      for (std::size_t i = 0; i < contenders; ++i) EXPECT_EQ(order.at(i), i);
+    }
+    EXPECT_EQ(pairs.size(), contenders * (contenders - 1));
+    for (const auto& [pair, count] : pairs) {
+      EXPECT_NE(pair.first, pair.second);
+      EXPECT_EQ(count, contenders % 2 == 0 ? 1 : 2)
+          << pair.second << " behind " << pair.first << " of " << contenders;
+    }
+  }
+}
+
 TEST(Interleave, EveryContenderRunsInEveryRound) {
   std::vector<int> order;
   std::vector<std::function<double()>> contenders;
@@ -151,7 +173,7 @@ TEST(Interleave, EveryContenderRunsInEveryRound) {
   options.min_rounds = 2;
   options.time = std::chrono::milliseconds(0);
   const auto times = interleave(contenders, options);
-  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 0, 1, 2, 2, 1, 0}));
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2, 0, 1, 2, 1, 2, 0}));
   for (std::size_t i = 0; i < 3; ++i)
     EXPECT_EQ(times[i].rounds, std::vector<double>(2, static_cast<double>(i)));
 }

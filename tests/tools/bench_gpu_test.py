@@ -1,6 +1,7 @@
 """bench/gpu.py with a made-up gacer and a made-up PyTorch worker: what becomes of cells that fail."""
 
 import argparse
+import collections
 import contextlib
 import io
 import json
@@ -257,6 +258,17 @@ class BenchGpu(unittest.TestCase):
         self.run_cells("good")
         self.assertEqual(seconds(), {})
         self.assertEqual((self.root / "profiled").read_text().split(), ["profile_1.db", "profile_new.db"])
+
+    def test_each_contender_follows_each_other_equally_often(self):
+        for contenders in range(1, 13):
+            turns = contenders * (1 if contenders % 2 == 0 else 2)
+            pairs = collections.Counter()
+            for turn in range(turns):
+                order = gpu.turn_order(contenders, turn)
+                self.assertEqual(sorted(order), list(range(contenders)))
+                pairs.update(zip(order, order[1:]))
+            self.assertEqual(len(pairs), contenders * (contenders - 1))
+            self.assertLessEqual(len(set(pairs.values())), 1)
 
     def test_turns_go_on_until_the_medians_are_known(self):
         def turns(**contenders):
