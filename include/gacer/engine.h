@@ -34,6 +34,9 @@ struct EngineOptions {
   bool use_profile = true;          ///< false: measure all, keep nothing
   std::uint64_t seed = 1;
   std::vector<std::string> disabled_passes = {};
+  /// Tenants that will be added: their models are read while the device is opened. What is wrong
+  /// with them add_tenant() says.
+  std::vector<TenantSpec> read_ahead = {};
   /// A command (a path and arguments) that brings a profile up to date for the same tenants in a
   /// process of its own, which a kernel may crash or hang: `gacer profile MODEL… --db
   /// PROFILE_PATH` and what else these options say. "--announce 3" is added. Empty: this process

@@ -73,13 +73,17 @@ std::string default_profile_path() {
 }
 
 EngineCore::EngineCore(EngineOptions options)
-    : EngineCore(options, open_device(options.device, options.device_options)) {}
+    : EngineCore(options, Opened{ModelReader(options.read_ahead),
+                                 open_device(options.device, options.device_options)}) {}
 
 EngineCore::EngineCore(EngineOptions options, std::unique_ptr<Device> device)
+    : EngineCore(options, Opened{ModelReader(options.read_ahead), std::move(device)}) {}
+
+EngineCore::EngineCore(EngineOptions options, Opened opened)
     : options_(std::move(options)),
       precision_(parse_precision_option(options_.precision)),
-      device_(std::move(device)),
-      loader_(*device_, precision_, options_.disabled_passes),
+      device_(std::move(opened.device)),
+      loader_(*device_, precision_, options_.disabled_passes, std::move(opened.reader)),
       compiler_(*device_, tenants_) {
   problem_.device = device_->info();
   problem_.is_width_fixed = device_->is_width_fixed();

@@ -80,6 +80,11 @@ class EngineCore {
   void require_tenants() const;
 
  private:
+  struct Opened {
+    ModelReader reader;  ///< begins before the device is opened
+    std::unique_ptr<Device> device;
+  };
+  EngineCore(EngineOptions options, Opened opened);
   Plan make_baseline() const;
   /// Begins to build the variants that searches choose from.
   void build_ahead();

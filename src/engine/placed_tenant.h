@@ -12,41 +12,10 @@
 #include "base/precision.h"
 #include "device/device.h"
 #include "engine/arena.h"
+#include "engine/model_loader.h"
 #include "graph/graph.h"
 
 namespace gacer {
-
-/// A model's graph after all passes, shared by the tenants that run the same model: their weights
-/// exist once. `key` names it within the engine.
-struct LoadedModel {
-  std::string key;
-  std::shared_ptr<const Graph> graph;
-  std::vector<std::string> pass_log;
-};
-
-/// Error{kUnsupported} for training, {kUsage} for numbers that must be positive and are not.
-void require_valid(const TenantSpec& spec);
-
-/// Reads models and prepares them for one device. Loading the same model twice gives the same
-/// graph.
-class ModelLoader {
- public:
-  ModelLoader(Device& device, Precision precision, std::vector<std::string> disabled_passes)
-      : device_(device), precision_(precision), disabled_passes_(std::move(disabled_passes)) {}
-
-  /// Errors as read_onnx; kUnsupported lists the nodes that no kernel takes, with the reasons.
-  const LoadedModel& load(const TenantSpec& spec);
-  /// The same for a graph that is already in memory; `key` must be new.
-  const LoadedModel& adopt(const std::string& key, Graph graph);
-
- private:
-  Graph read(const TenantSpec& spec) const;
-
-  Device& device_;
-  Precision precision_;
-  std::vector<std::string> disabled_passes_;
-  std::map<std::string, LoadedModel> models_;
-};
 
 /// Whether kernels read constants where the host keeps them, without a copy.
 bool uses_host_memory(const Device& device);

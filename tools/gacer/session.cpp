@@ -78,6 +78,7 @@ Session::Session(const Options& options, const Plan* plan) : options_(options) {
   progress_ = std::make_unique<ProgressView>(ProgressView::mode_of(STDERR_FILENO, options.is_quiet),
                                              wants_color(STDERR_FILENO));
   EngineOptions engine_options = options.engine();
+  engine_options.read_ahead = specs;
   engine_options.on_progress = [view = progress_.get()](const Progress& progress) {
     view->update(progress);
   };
