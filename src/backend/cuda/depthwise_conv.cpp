@@ -13,7 +13,6 @@
 namespace gacer::cuda {
 namespace {
 
-constexpr int kThreads = 128;
 constexpr std::string_view kFamily = "own/depthwise/";
 constexpr std::int64_t kMostThreads = std::int64_t{1} << 27;  // of kernels for one window
 
@@ -50,11 +49,16 @@ struct DepthwisePlan {
   std::string suffix;
 };
 
+WindowSplit split_of(const Form& form, const WindowArgs& a, DType dtype) {
+  const auto vector = static_cast<int>((form.is_wide ? 16 : 8) / size_of(dtype));
+  return {make_divisor(a.channels / vector), make_divisor(ceil_div(a.out_w, form.tile)),
+          make_divisor(a.out_h)};
+}
+
 /// Threads that a form has work for.
 std::int64_t num_threads(const Form& form, const WindowArgs& a, DType dtype) {
-  const auto vector = static_cast<int>((form.is_wide ? 16 : 8) / size_of(dtype));
-  const std::int64_t tiles = (a.out_w + form.tile - 1) / form.tile;
-  return std::int64_t{a.batch} * a.out_h * tiles * (a.channels / vector);
+  const WindowSplit split = split_of(form, a, dtype);
+  return std::int64_t{a.batch} * a.out_h * split.tiles.value * split.packs.value;
 }
 
 Result<DepthwisePlan> plan(const KernelCall& call) {
@@ -114,6 +118,7 @@ class DepthwiseKernel final : public Kernel {
   DepthwiseKernel(const Services& services, const KernelCall& call, const DepthwisePlan& plan,
                   const Form& form)
       : args_(plan.args),
+        split_(split_of(form, plan.args, plan.dtype)),
         threads_(num_threads(form, plan.args, plan.dtype)),
         alignment_(form.is_wide ? 16 : 8),
         kernel_(
@@ -129,12 +134,14 @@ class DepthwiseKernel final : public Kernel {
       if (reinterpret_cast<std::uintptr_t>(pointer) % alignment_ != 0)
         fail(ErrorKind::kUnsupported, "an operand begins at an address that is no multiple of {}",
              alignment_);
-    launch(stream, kernel_, {blocks_for(threads_, kThreads)}, {kThreads}, 0, bindings.outputs[0],
-           bindings.inputs[0], weight_->data(), bias_ ? bias_->data() : nullptr, args_);
+    launch(stream, kernel_, {blocks_for(threads_, kDepthwiseThreads)}, {kDepthwiseThreads}, 0,
+           bindings.outputs[0], bindings.inputs[0], weight_->data(),
+           bias_ ? bias_->data() : nullptr, args_, split_);
   }
 
  private:
   WindowArgs args_;
+  WindowSplit split_;
   std::int64_t threads_;
   std::uintptr_t alignment_;
   CUkernel kernel_;

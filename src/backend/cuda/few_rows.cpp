@@ -10,6 +10,7 @@
 #include "backend/cuda/blas_plan.h"
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/kernels/tiles.h"
 #include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/window_args.h"
@@ -20,7 +21,7 @@ namespace {
 
 constexpr std::int64_t kMaxRows = 64;
 constexpr int kAlignment = 16;
-constexpr int kWarpStep = 128;  // of k that a warp takes at once
+constexpr int kChunk = 32;  // of k
 constexpr std::size_t kMaxShared = 48 << 10;
 constexpr std::string_view kFamily = "own/few_rows/";
 
@@ -49,13 +50,15 @@ std::vector<FewRowsForm> forms_of(const BlasProduct& p, int groups) {
   constexpr std::array<int, 3> kWarps = {8, 16, 4};
   constexpr std::int64_t kManyColumns = 2048;
   std::vector<FewRowsForm> forms;
-  const std::int64_t steps = (p.k + kWarpStep - 1) / kWarpStep;
   for (const int tiles : {1, 2}) {
     if (tiles == 2 && (p.n < kManyColumns || groups > 4)) continue;
+    const int step = kChunk * chunks_at_once(tiles, groups);  // of k that a warp takes at once
+    const std::int64_t steps = (p.k + step - 1) / step;
     for (const int warps : kWarps) {
       const FewRowsForm form{tiles, warps};
       if ((warps > 4 && warps / 2 >= steps) || (warps == 4 && steps >= 16)) continue;
-      if (shared_bytes(form, groups) <= kMaxShared) forms.push_back(form);
+      if (warps <= most_warps(tiles, groups) && shared_bytes(form, groups) <= kMaxShared)
+        forms.push_back(form);
     }
   }
   return forms;

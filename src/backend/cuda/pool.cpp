@@ -66,8 +66,10 @@ class PoolKernel final : public Kernel {
     const WindowArgs& a = plan_.args;
     const std::int64_t work = std::int64_t{a.batch} * (a.channels / vector) * a.out_h * a.out_w;
     const bool channels_inner = a.x_c == 1;
+    const WindowSplit split = {make_divisor(a.channels / vector), make_divisor(a.out_w),
+                               make_divisor(a.out_h)};
     launch(stream, vector > 1 ? vector_kernel_ : kernel_, {blocks_for(work, kThreads)}, {kThreads},
-           0, y, x, a, channels_inner);
+           0, y, x, a, channels_inner, split);
   }
 
  private:

@@ -10,6 +10,7 @@
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
+#include "backend/cuda/kernels/tiles.h"
 #include "backend/cuda/own_kernels.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/pointwise.h"
@@ -59,7 +60,7 @@ std::size_t most_shared(const Context& context) {
 
 /// Whether there is a kernel for it that may be launched.
 bool is_legal(const SplitForm& form, const Context& context) {
-  return form.warps <= split_conv_max_warps(form.tiles, form.groups) &&
+  return form.warps <= most_warps(form.tiles, form.groups) &&
          shared_bytes(form) <= most_shared(context) &&
          (form.cluster == 1 || context.has_clusters());
 }
@@ -78,13 +79,13 @@ double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
   constexpr double kClusterSync = 1000;
   const int blocks = num_tiles(form, a) * form.cluster;
   const int sharers = form.warps * form.cluster;
-  const double bytes = a.chunks * split_conv_loads(form.tiles, form.groups) * 512.0 / form.cluster;
+  const double bytes = a.chunks * chunk_loads(form.tiles, form.groups) * 512.0 / form.cluster;
   const double products = a.chunks * 2.0 * form.tiles * form.groups / form.cluster;
   const double block = std::max(bytes / kBytesPerCycle, products * kCyclesPerProduct);
   const double sums = form.warps * 8.0 * form.groups * kTile * form.tiles * 8 / 128;
-  const int unroll = split_conv_unroll(form.tiles, form.groups);
+  const int unroll = chunks_at_once(form.tiles, form.groups);
   const int waves = ceil_div(blocks, num_sms);
-  const int side_by_side = std::max(1, 32 / form.warps);
+  const int side_by_side = std::max(1, resident_warps(form.tiles, form.groups) / form.warps);
   return std::max(waves * (block + sums), blocks * bytes / kDeviceBytesPerCycle) +
          kTurn * ceil_div(waves, side_by_side) * (1 + ceil_div(a.chunks, sharers * unroll)) +
          (form.cluster > 1 ? kClusterSync : 0);
@@ -165,22 +166,24 @@ Result<void> set_window(const KernelCall& call, SplitConvArgs& a) {
   const Shape& w = call.inputs[1].shape;
   const Result<WindowArgs> window = window_args(conv_windows(call.node, x.shape, w), x, y);
   if (!window) return Refusal{window.reason()};
+  const std::int64_t chunks_per_tap = (x.shape[1] + kChunk - 1) / kChunk;
+  const std::int64_t weights = (w[0] + kTile - 1) / kTile * kTile * chunks_per_tap * kChunk *
+                               window->kernel_h * window->kernel_w;
   constexpr std::int64_t kMost = 1 << 30;
-  if (x.shape[0] * window->x_n > kMost || y.shape.num_elements() > kMost ||
-      w.num_elements() > kMost)
+  if (x.shape[0] * window->x_n > kMost || y.shape.num_elements() > kMost || weights > kMost)
     return refuse("more than 2^30 elements");
   const auto pitch = position_pitch(y, /*across_images=*/true);
   if (!pitch) return refuse("pixels do not follow each other");
   a.pixels = window->batch * window->out_h * window->out_w;
   a.filters = static_cast<int>(w[0]);
   a.channels = static_cast<int>(x.shape[1]);
-  a.chunks_per_tap = ceil_div(a.channels, kChunk);
-  a.chunks = a.chunks_per_tap * window->kernel_h * window->kernel_w;
+  a.chunks_per_tap = make_divisor(static_cast<int>(chunks_per_tap));
+  a.chunks = a.chunks_per_tap.value * window->kernel_h * window->kernel_w;
   a.in_h = window->in_h;
   a.in_w = window->in_w;
-  a.out_h = window->out_h;
-  a.out_w = window->out_w;
-  a.kernel_w = window->kernel_w;
+  a.out_h = make_divisor(window->out_h);
+  a.out_w = make_divisor(window->out_w);
+  a.kernel_w = make_divisor(window->kernel_w);
   a.stride_h = window->stride_h;
   a.stride_w = window->stride_w;
   a.pad_h = window->pad_h;
@@ -233,7 +236,7 @@ Result<SplitConvPlan> plan_split_conv(const KernelCall& call, const Context& con
 std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const SplitConvArgs& a) {
   const std::vector<std::byte> bytes = bytes_as(dtype, weight);
   const auto* values = reinterpret_cast<const std::uint16_t*>(bytes.data());
-  const int taps = a.chunks / a.chunks_per_tap;
+  const int taps = a.chunks / a.chunks_per_tap.value;
   const int tiles = ceil_div(a.filters, kTile);
   std::vector<std::uint16_t> packed(
       static_cast<std::size_t>(tiles) * static_cast<std::size_t>(a.chunks) * kTile * kChunk, 0);
@@ -243,7 +246,7 @@ std::vector<std::byte> pack_weight(const Tensor& weight, DType dtype, const Spli
     for (int channel = 0; channel < a.channels; ++channel) {
       const int lane = row % 8 * 4 + channel % kChunk / 8;
       for (int tap = 0; tap < taps; ++tap, ++from) {
-        const int chunk = tap * a.chunks_per_tap + channel / kChunk;
+        const int chunk = tap * a.chunks_per_tap.value + channel / kChunk;
         const auto place =
             ((static_cast<std::size_t>(filter / kTile) * static_cast<std::size_t>(a.chunks) +
               static_cast<std::size_t>(chunk)) *

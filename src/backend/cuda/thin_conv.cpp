@@ -20,6 +20,7 @@ constexpr std::string_view kFamily = "own/thin_conv/";
 constexpr std::array<int, 3> kTiles = {8, 4, 2};
 constexpr std::array<int, 3> kRows = {8, 4, 2};
 constexpr std::size_t kMaxShared = 96 << 10;  // two blocks share a multiprocessor
+constexpr int kMostBlocks = 65535;            // along y and z of a grid
 
 /// What one block makes: tiles of 8 filters, rows of the result.
 struct Form {
@@ -56,6 +57,13 @@ void set_rows(ThinConvPlan& plan, int rows) {
   a.patch_w = (kThinConvWidth - 1) * a.stride_w + (a.kernel_w - 1) * a.dilation_w + 1;
 }
 
+/// Whether the elements of one image, and of what a window sees beside it, have 32-bit offsets.
+bool fits_32_bits(const WindowArgs& window, int channels) {
+  return window.x_c * (channels - 1) + window.x_h * (window.in_h - 1) +
+             window.x_w * (window.in_w - 1) <=
+         1 << 30;
+}
+
 Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   if (call.node.op != "Conv") return refuse("{} is no Conv", call.node.op);
   const OperandDesc& x = call.inputs[0];
@@ -84,6 +92,8 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   plan.dtype = y.dtype;
   plan.is_image_f32 = x.dtype == DType::kF32;
   plan.images = window->batch;
+  if (plan.images > kMostBlocks) return refuse("a batch of {}", plan.images);
+  if (ceil_div(window->out_h, kRows.back()) > kMostBlocks) return refuse("{} rows", window->out_h);
   plan.filters = static_cast<int>(w.shape[0]);
   ThinConvArgs& a = plan.args;
   a.channels = static_cast<int>(x.shape[1]);
@@ -101,10 +111,11 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   a.dilation_w = window->dilation_w;
   a.num_taps = num_groups(a) * a.kernel_h * a.kernel_w;
   a.k_steps = (a.num_taps + 3) / 4;
+  if (!fits_32_bits(*window, a.channels)) return refuse("an image of more than 2^30 elements");
   a.x_n = window->x_n;
-  a.x_c = window->x_c;
-  a.x_h = window->x_h;
-  a.x_w = window->x_w;
+  a.x_c = static_cast<int>(window->x_c);
+  a.x_h = static_cast<int>(window->x_h);
+  a.x_w = static_cast<int>(window->x_w);
   a.y_n = window->y_n;
   a.y_h = window->y_h;
   a.y_w = window->y_w;
@@ -166,6 +177,7 @@ class ThinConvKernel final : public Kernel {
                                 fmt::format("thin_conv_t{}_{}{}", form.tiles,
                                             plan.is_image_f32 ? "f32_" : "", plan.suffix))) {
     set_rows(plan_, form.rows);
+    plan_.args.filter_blocks = make_divisor(plan.filters / form.tiles / 8);
     weight_ = services.upload_packed(
         *call.constant(1), fmt::format("thin {} {}", form.tiles, plan.suffix),
         [&](const Tensor& w) { return pack_weight(w, plan, form.tiles); });
@@ -179,11 +191,10 @@ class ThinConvKernel final : public Kernel {
     if (reinterpret_cast<std::uintptr_t>(bindings.outputs[0]) % 16 != 0)
       fail(ErrorKind::kUnsupported, "the result begins at an address that is no multiple of 16");
     const ThinConvArgs& a = plan_.args;
-    const int blocks = plan_.images * ((a.out_h + form_.rows - 1) / form_.rows) *
-                       ((a.out_w + kThinConvWidth - 1) / kThinConvWidth);
-    launch(stream, kernel_,
-           {static_cast<unsigned>(blocks), static_cast<unsigned>(plan_.filters / form_.tiles / 8)},
-           {static_cast<unsigned>(32 * form_.rows)},
+    const Grid grid = {
+        static_cast<unsigned>(a.filter_blocks.value * ceil_div(a.out_w, kThinConvWidth)),
+        static_cast<unsigned>(ceil_div(a.out_h, form_.rows)), static_cast<unsigned>(plan_.images)};
+    launch(stream, kernel_, grid, {static_cast<unsigned>(32 * form_.rows)},
            static_cast<unsigned>(shared_bytes(plan_, form_)), bindings.outputs[0],
            bindings.inputs[0], weight_->data(), bias_ ? bias_->data() : nullptr, a);
   }

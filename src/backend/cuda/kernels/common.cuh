@@ -5,6 +5,7 @@
 #include <cuda_fp16.h>
 
 #include "backend/cuda/kernels/activation_code.h"
+#include "backend/cuda/kernels/divisor.h"
 
 namespace {
 
@@ -27,11 +28,65 @@ __device__ inline __nv_bfloat16 from_float<__nv_bfloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
+__device__ inline int divide(int number, const gacer::cuda::Divisor& by) {
+  const auto n = static_cast<unsigned>(number);
+  return static_cast<int>((__umulhi(n, by.multiplier) + n) >> by.shift);
+}
+
 /// V neighbours that are loaded and stored together.
 template <typename T, int V>
 struct alignas(sizeof(T) * V) Pack {
   T at[V];
 };
+
+/// Two numbers rounded to T, 16 bits each, the first in the low half.
+template <typename T>
+__device__ unsigned round_pair(float low, float high);
+template <>
+__device__ inline unsigned round_pair<__half>(float low, float high) {
+  const __half2 pair = __floats2half2_rn(low, high);
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+template <>
+__device__ inline unsigned round_pair<__nv_bfloat16>(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const unsigned*>(&pair);
+}
+
+/// Words of global memory, by one store: of an assignment the compiler (13.0) makes one for each
+/// member where it has much to inline.
+__device__ inline void store_words(void* to, const unsigned (&words)[1]) {
+  *static_cast<unsigned*>(to) = words[0];
+}
+__device__ inline void store_words(void* to, const unsigned (&words)[2]) {
+  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)),
+               "r"(words[0]), "r"(words[1])
+               : "memory");
+}
+__device__ inline void store_words(void* to, const unsigned (&words)[4]) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+               "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
+               : "memory");
+}
+
+/// Rounds V numbers and stores them at once; `to` is aligned as a Pack<T, V>.
+template <typename T, int V>
+__device__ inline void store_rounded(T* to, const float (&values)[V]) {
+  if constexpr (V == 1) {
+    *to = from_float<T>(values[0]);
+  } else {
+    constexpr int kNumbers = 4 / sizeof(T);  // of a word
+    unsigned words[V / kNumbers];
+#pragma unroll
+    for (int i = 0; i < V / kNumbers; ++i) {
+      if constexpr (kNumbers == 1)
+        words[i] = __float_as_uint(values[i]);
+      else
+        words[i] = round_pair<T>(values[2 * i], values[2 * i + 1]);
+    }
+    store_words(to, words);
+  }
+}
 
 using gacer::cuda::kClip;
 using gacer::cuda::kElu;

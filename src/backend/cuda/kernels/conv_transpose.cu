@@ -27,16 +27,12 @@ __device__ void multiply(float (&sums)[V], const T* x, const float* w, const Con
 
 template <typename T, int V>
 __device__ void store(T* y, const float (&sums)[V], const ConvTransposeArgs& a) {
-  Pack<T, V> result;
+  float values[V];
 #pragma unroll
-  for (int v = 0; v < V; ++v)
-    result.at[v] = from_float<T>(activate_many(a.activation, sums[v], a.alpha, a.beta));
-  if (a.stores_packs) {
-    *reinterpret_cast<Pack<T, V>*>(y) = result;
-    return;
-  }
+  for (int v = 0; v < V; ++v) values[v] = activate_many(a.activation, sums[v], a.alpha, a.beta);
+  if (a.stores_packs) return store_rounded(y, values);
 #pragma unroll
-  for (int v = 0; v < V; ++v) y[v * a.y_c] = result.at[v];
+  for (int v = 0; v < V; ++v) y[v * a.y_c] = from_float<T>(values[v]);
 }
 
 /// Where a thread works: an image, a position of a plane and the first of its filters.

@@ -5,7 +5,9 @@
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/pool.h"
 
+using gacer::cuda::kDepthwiseThreads;
 using gacer::cuda::WindowArgs;
+using gacer::cuda::WindowSplit;
 
 namespace {
 
@@ -55,26 +57,24 @@ __device__ void write(T* y, const float (&acc)[kTile][V], int count, const Windo
 #pragma unroll
   for (int t = 0; t < kTile; ++t) {
     if (t >= count) break;
-    Pack<T, V> result;
+    float values[V];
 #pragma unroll
-    for (int v = 0; v < V; ++v) result.at[v] = from_float<T>(f(acc[t][v]));
-    *reinterpret_cast<Pack<T, V>*>(y + t * a.y_w) = result;
+    for (int v = 0; v < V; ++v) values[v] = f(acc[t][v]);
+    store_rounded(y + t * a.y_w, values);
   }
 }
 
 /// Windows of K by K without gaps and with stride S, for results of less than 2^31 tiles and packs.
 template <typename T, int V, int kTile, int K, int S>
 __device__ void depthwise(T* y, const T* x, const float* weight, const float* bias,
-                          const WindowArgs& a) {
-  const unsigned packs = a.channels / V;
-  const unsigned tiles = (a.out_w + kTile - 1) / kTile;
-  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
-  const unsigned place = i / packs;
-  const int c = static_cast<int>(i - place * packs) * V;
-  const unsigned line = place / tiles;
-  const int ow0 = static_cast<int>(place - line * tiles) * kTile;
-  const int n = static_cast<int>(line / a.out_h);
-  const int oh = static_cast<int>(line) - n * a.out_h;
+                          const WindowArgs& a, const WindowSplit& by) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  const int place = divide(i, by.packs);
+  const int c = (i - place * by.packs.value) * V;
+  const int line = divide(place, by.tiles);
+  const int ow0 = (place - line * by.tiles.value) * kTile;
+  const int n = divide(line, by.rows);
+  const int oh = line - n * a.out_h;
   if (n >= a.batch) return;
 
   float acc[kTile][V];
@@ -137,41 +137,46 @@ __device__ void depthwise_any(T* y, const T* x, const float* weight, const float
         for (int v = 0; v < V; ++v) acc.at[v] += to_float(pack.at[v]) * taps[v];
       }
     }
-    Pack<T, V> result;
-    for (int v = 0; v < V; ++v)
-      result.at[v] = from_float<T>(activate_many(a.activation, acc.at[v], a.alpha, a.beta));
-    *reinterpret_cast<Pack<T, V>*>(y + rest * a.y_n + c + oh * a.y_h + ow * a.y_w) = result;
+    for (int v = 0; v < V; ++v) acc.at[v] = activate_many(a.activation, acc.at[v], a.alpha, a.beta);
+    store_rounded(y + rest * a.y_n + c + oh * a.y_h + ow * a.y_w, acc.at);
   }
 }
 
 }  // namespace
 
+// Few blocks a multiprocessor leave the registers for all loads of a window to be under way at
+// once; with more of them each warp would wait for its loads one after the other.
+constexpr int kBlocks = 4;
+constexpr int kWideBlocks = 3;
+
 // Names: depthwise_k<kernel>s<stride>t<tile>_<type>, with "w" after the tile for packs of 16 bytes
 // instead of 8, and depthwise_any_<type>. Narrow packs leave more threads for the small images of a
 // mobile network, wide ones take fewer instructions. Tiles pay where the arithmetic is cheap beside
 // the loads.
-#define MAKE_WINDOW(suffix, T, K, S, TILE)                                      \
-  extern "C" __global__ void depthwise_k##K##s##S##t##TILE##_##suffix(          \
-      T* y, const T* x, const float* weight, const float* bias, WindowArgs a) { \
-    depthwise<T, 8 / sizeof(T), TILE, K, S>(y, x, weight, bias, a);             \
+#define MAKE_WINDOW(suffix, T, K, S, TILE)                                                        \
+  extern "C" __global__ void __launch_bounds__(kDepthwiseThreads, kBlocks)                        \
+      depthwise_k##K##s##S##t##TILE##_##suffix(T* y, const T* x, const float* weight,             \
+                                               const float* bias, WindowArgs a, WindowSplit by) { \
+    depthwise<T, 8 / sizeof(T), TILE, K, S>(y, x, weight, bias, a, by);                           \
   }
-#define MAKE_WIDE(suffix, T, K, S, TILE)                                        \
-  extern "C" __global__ void depthwise_k##K##s##S##t##TILE##w_##suffix(         \
-      T* y, const T* x, const float* weight, const float* bias, WindowArgs a) { \
-    depthwise<T, 16 / sizeof(T), TILE, K, S>(y, x, weight, bias, a);            \
+#define MAKE_WIDE(suffix, T, K, S, TILE)                                                           \
+  extern "C" __global__ void __launch_bounds__(kDepthwiseThreads, kWideBlocks)                     \
+      depthwise_k##K##s##S##t##TILE##w_##suffix(T* y, const T* x, const float* weight,             \
+                                                const float* bias, WindowArgs a, WindowSplit by) { \
+    depthwise<T, 16 / sizeof(T), TILE, K, S>(y, x, weight, bias, a, by);                           \
   }
-#define MAKE(suffix, T)                                                                    \
-  extern "C" __global__ void depthwise_any_##suffix(T* y, const T* x, const float* weight, \
-                                                    const float* bias, WindowArgs a) {     \
-    depthwise_any<T, 8 / sizeof(T)>(y, x, weight, bias, a);                                \
-  }                                                                                        \
-  MAKE_WINDOW(suffix, T, 3, 1, 1)                                                          \
-  MAKE_WINDOW(suffix, T, 3, 2, 1)                                                          \
-  MAKE_WINDOW(suffix, T, 5, 1, 1)                                                          \
-  MAKE_WINDOW(suffix, T, 5, 2, 1)                                                          \
-  MAKE_WINDOW(suffix, T, 3, 1, 4)                                                          \
-  MAKE_WINDOW(suffix, T, 3, 2, 2)                                                          \
-  MAKE_WINDOW(suffix, T, 5, 1, 4)                                                          \
+#define MAKE(suffix, T)                                                                      \
+  extern "C" __global__ void depthwise_any_##suffix(                                         \
+      T* y, const T* x, const float* weight, const float* bias, WindowArgs a, WindowSplit) { \
+    depthwise_any<T, 8 / sizeof(T)>(y, x, weight, bias, a);                                  \
+  }                                                                                          \
+  MAKE_WINDOW(suffix, T, 3, 1, 1)                                                            \
+  MAKE_WINDOW(suffix, T, 3, 2, 1)                                                            \
+  MAKE_WINDOW(suffix, T, 5, 1, 1)                                                            \
+  MAKE_WINDOW(suffix, T, 5, 2, 1)                                                            \
+  MAKE_WINDOW(suffix, T, 3, 1, 4)                                                            \
+  MAKE_WINDOW(suffix, T, 3, 2, 2)                                                            \
+  MAKE_WINDOW(suffix, T, 5, 1, 4)                                                            \
   MAKE_WINDOW(suffix, T, 5, 2, 2)
 GACER_FOR_FLOATS(MAKE)
 #define MAKE_WIDES(suffix, T)   \

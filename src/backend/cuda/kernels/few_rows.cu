@@ -5,13 +5,18 @@
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/few_rows.h"
 #include "backend/cuda/kernels/mma.cuh"
+#include "backend/cuda/kernels/tiles.h"
 
 using gacer::cuda::FewRowsArgs;
+using gacer::cuda::most_warps;
 
 namespace {
 
 constexpr int kChunk = 32;  // of k, for two products
-constexpr int kUnroll = 4;
+
+/// Evaluated here, because device code may not call the function.
+template <int kTiles, int kGroups>
+constexpr int kUnrollOf = gacer::cuda::chunks_at_once(kTiles, kGroups);
 
 /// A block makes 16 * kTiles columns of y for up to 8 * kGroups rows; its warps share k.
 template <typename T, int kTiles, int kGroups>
@@ -19,6 +24,7 @@ __device__ void few_rows(void* y, const T* x, const T* w, const T* c, const T* b
                          const FewRowsArgs& a) {
   extern __shared__ float parts[];
   constexpr int kWide = 16 * kTiles;
+  constexpr int kUnroll = kUnrollOf<kTiles, kGroups>;
   constexpr int kRows = 8 * kGroups;
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;
@@ -90,10 +96,12 @@ __device__ void few_rows(void* y, const T* x, const T* w, const T* c, const T* b
 
 }  // namespace
 
-#define MAKE_ONE(suffix, T, tiles, groups)                                         \
-  extern "C" __global__ void few_rows_t##tiles##g##groups##_##suffix(              \
-      void* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) { \
-    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                               \
+// One block of a multiprocessor is enough: see split_conv.cu.
+#define MAKE_ONE(suffix, T, tiles, groups)                                                 \
+  extern "C" __global__ void __launch_bounds__(32 * most_warps(tiles, groups), 1)          \
+      few_rows_t##tiles##g##groups##_##suffix(void* y, const T* x, const T* w, const T* c, \
+                                              const T* bias, FewRowsArgs a) {              \
+    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                                       \
   }
 #define MAKE(suffix, T)     \
   MAKE_ONE(suffix, T, 1, 1) \

@@ -6,6 +6,7 @@
 #include "backend/cuda/kernels/pool.h"
 
 using gacer::cuda::WindowArgs;
+using gacer::cuda::WindowSplit;
 
 namespace {
 
@@ -54,27 +55,24 @@ __device__ void pool(T* y, const T* x, const WindowArgs& a, bool channels_inner)
         }
       }
     }
-    Pack<T, V> result;
-    for (int v = 0; v < V; ++v)
-      result.at[v] = from_float<T>(kIsMax ? acc[v] : acc[v] / static_cast<float>(max(count, 1)));
-    *reinterpret_cast<Pack<T, V>*>(y + rest * a.y_n + c * a.y_c + oh * a.y_h + ow * a.y_w) = result;
+    if (!kIsMax)
+      for (int v = 0; v < V; ++v) acc[v] /= static_cast<float>(max(count, 1));
+    store_rounded(y + rest * a.y_n + c * a.y_c + oh * a.y_h + ow * a.y_w, acc);
   }
 }
 
 /// The same for windows of K by K without gaps on images with neighbouring channels, when the
 /// result has less than 2^31 packs, each a thread.
 template <typename T, int V, bool kIsMax, int K>
-__device__ void pool_small(T* y, const T* x, const WindowArgs& a) {
-  const unsigned packs = a.channels / V;
-  const unsigned total = packs * a.batch * a.out_h * a.out_w;
-  const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
-  if (i >= total) return;
-  unsigned rest = i / packs;
-  const int c = static_cast<int>(i % packs) * V;
-  const int ow = static_cast<int>(rest % a.out_w);
-  rest /= a.out_w;
-  const int oh = static_cast<int>(rest % a.out_h);
-  const int n = static_cast<int>(rest / a.out_h);
+__device__ void pool_small(T* y, const T* x, const WindowArgs& a, const WindowSplit& by) {
+  const int i = blockIdx.x * blockDim.x + threadIdx.x;
+  const int place = divide(i, by.packs);
+  const int c = (i - place * by.packs.value) * V;
+  const int line = divide(place, by.tiles);
+  const int ow = place - line * a.out_w;
+  const int n = divide(line, by.rows);
+  const int oh = line - n * a.out_h;
+  if (n >= a.batch) return;
   const T* image = x + n * a.x_n + c;
   const int h0 = oh * a.stride_h - a.pad_h;
   const int w0 = ow * a.stride_w - a.pad_w;
@@ -107,36 +105,41 @@ __device__ void pool_small(T* y, const T* x, const WindowArgs& a) {
       }
     }
   }
-  Pack<T, V> result;
+  if (!kIsMax)
 #pragma unroll
-  for (int v = 0; v < V; ++v)
-    result.at[v] = from_float<T>(kIsMax ? acc[v] : acc[v] / static_cast<float>(max(count, 1)));
-  *reinterpret_cast<Pack<T, V>*>(y + n * a.y_n + c + oh * a.y_h + ow * a.y_w) = result;
+    for (int v = 0; v < V; ++v) acc[v] /= static_cast<float>(max(count, 1));
+  store_rounded(y + n * a.y_n + c + oh * a.y_h + ow * a.y_w, acc);
 }
 
 }  // namespace
 
-#define MAKE_SMALL(suffix, T, K)                                                               \
-  extern "C" __global__ void max_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool) {  \
-    pool_small<T, 16 / sizeof(T), true, K>(y, x, a);                                           \
-  }                                                                                            \
-  extern "C" __global__ void mean_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool) { \
-    pool_small<T, 16 / sizeof(T), false, K>(y, x, a);                                          \
+#define MAKE_SMALL(suffix, T, K)                                                             \
+  extern "C" __global__ void max_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool,  \
+                                                      WindowSplit by) {                      \
+    pool_small<T, 16 / sizeof(T), true, K>(y, x, a, by);                                     \
+  }                                                                                          \
+  extern "C" __global__ void mean_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool, \
+                                                       WindowSplit by) {                     \
+    pool_small<T, 16 / sizeof(T), false, K>(y, x, a, by);                                    \
   }
 
-#define MAKE(suffix, T)                                                                       \
-  extern "C" __global__ void max_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner) {  \
-    pool<T, 1, true>(y, x, a, inner);                                                         \
-  }                                                                                           \
-  extern "C" __global__ void mean_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner) { \
-    pool<T, 1, false>(y, x, a, inner);                                                        \
-  }                                                                                           \
-  extern "C" __global__ void max_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool) {    \
-    pool<T, 16 / sizeof(T), true>(y, x, a, true);                                             \
-  }                                                                                           \
-  extern "C" __global__ void mean_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool) {   \
-    pool<T, 16 / sizeof(T), false>(y, x, a, true);                                            \
-  }                                                                                           \
-  MAKE_SMALL(suffix, T, 2)                                                                    \
+#define MAKE(suffix, T)                                                                     \
+  extern "C" __global__ void max_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner,  \
+                                               WindowSplit) {                               \
+    pool<T, 1, true>(y, x, a, inner);                                                       \
+  }                                                                                         \
+  extern "C" __global__ void mean_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner, \
+                                                WindowSplit) {                              \
+    pool<T, 1, false>(y, x, a, inner);                                                      \
+  }                                                                                         \
+  extern "C" __global__ void max_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool,    \
+                                                   WindowSplit) {                           \
+    pool<T, 16 / sizeof(T), true>(y, x, a, true);                                           \
+  }                                                                                         \
+  extern "C" __global__ void mean_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool,   \
+                                                    WindowSplit) {                          \
+    pool<T, 16 / sizeof(T), false>(y, x, a, true);                                          \
+  }                                                                                         \
+  MAKE_SMALL(suffix, T, 2)                                                                  \
   MAKE_SMALL(suffix, T, 3)
 GACER_FOR_FLOATS(MAKE)

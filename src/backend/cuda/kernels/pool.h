@@ -1,6 +1,8 @@
 // Arguments of kernels/pool.cu and kernels/depthwise.cu; also read by nvcc.
 #pragma once
 
+#include "backend/cuda/kernels/divisor.h"
+
 namespace gacer::cuda {
 
 /// A 2-D window operator on strided images (strides in elements).
@@ -20,6 +22,13 @@ struct WindowArgs {
   long long y_n = 0, y_c = 0, y_h = 0, y_w = 0;
   int activation = 0;
   float alpha = 0, beta = 0;
+};
+
+inline constexpr int kDepthwiseThreads = 128;  ///< of a block
+
+/// How a thread's number becomes images, rows, tiles of a row and packs of channels, these last.
+struct WindowSplit {
+  Divisor packs, tiles, rows;
 };
 
 }  // namespace gacer::cuda

@@ -10,18 +10,19 @@
 #include "backend/cuda/kernels/common.cuh"
 #include "backend/cuda/kernels/mma.cuh"
 #include "backend/cuda/kernels/split_conv.h"
+#include "backend/cuda/kernels/tiles.h"
 
 using gacer::cuda::kAddOperand;
 using gacer::cuda::kNoOperand;
 using gacer::cuda::kSplitConvMaxCluster;
-using gacer::cuda::split_conv_max_warps;
+using gacer::cuda::most_warps;
 using gacer::cuda::SplitConvArgs;
 
 namespace {
 
 /// Evaluated here, because device code may not call the function.
-template <int kTiles, int kGroups>
-constexpr int kUnrollOf = gacer::cuda::split_conv_unroll(kTiles, kGroups);
+template <int kTiles, int kGroups, bool kHasPrologue>
+constexpr int kUnrollOf = gacer::cuda::chunks_at_once(kTiles, kGroups, kHasPrologue);
 
 constexpr int kChunk = 32;  // channels
 
@@ -36,28 +37,23 @@ struct PairOf<__nv_bfloat16> {
   using type = __nv_bfloat162;
 };
 
-/// x * scale + shift of eight elements, or the larger of that and zero.
+/// x * scale + shift of eight elements, or `least` where that is larger; outside the image zero.
 template <typename T>
-__device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, bool has_relu) {
+__device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, typename PairOf<T>::type least,
+                                bool is_inside) {
   using Pair = typename PairOf<T>::type;
   uint4 result;
   const unsigned* const in = reinterpret_cast<const unsigned*>(&x);
   const unsigned* const scales = reinterpret_cast<const unsigned*>(&scale);
   const unsigned* const shifts = reinterpret_cast<const unsigned*>(&shift);
   unsigned* const out = reinterpret_cast<unsigned*>(&result);
-  const T zero = from_float<T>(0.0f);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     Pair value =
         __hfma2(*reinterpret_cast<const Pair*>(in + i), *reinterpret_cast<const Pair*>(scales + i),
                 *reinterpret_cast<const Pair*>(shifts + i));
-    if (has_relu) {
-      Pair zeros;
-      zeros.x = zero;
-      zeros.y = zero;
-      value = __hmax2_nan(value, zeros);
-    }
-    out[i] = *reinterpret_cast<const unsigned*>(&value);
+    value = __hmax2_nan(value, least);
+    out[i] = is_inside ? *reinterpret_cast<const unsigned*>(&value) : 0;
   }
   return result;
 }
@@ -71,7 +67,7 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   constexpr int kWide = 16 * kTiles;
   constexpr int kPitch = kWide + 4;
   constexpr int kPixels = 8 * kGroups;
-  constexpr int kUnroll = kUnrollOf<kTiles, kGroups>;
+  constexpr int kUnroll = kUnrollOf<kTiles, kGroups, kHasPrologue>;
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
@@ -89,53 +85,65 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
 #pragma unroll
   for (int group = 0; group < kGroups; ++group) {
     const int pixel = pixel0 + group * 8 + lane / 4;
-    const int row = pixel / a.out_w;
-    const int image = row / a.out_h;
-    const int h = (row - image * a.out_h) * a.stride_h - a.pad_h;
-    w0[group] = (pixel - row * a.out_w) * a.stride_w - a.pad_w;
+    const int row = divide(pixel, a.out_w);
+    const int image = divide(row, a.out_h);
+    const int h = (row - image * a.out_h.value) * a.stride_h - a.pad_h;
+    w0[group] = (pixel - row * a.out_w.value) * a.stride_w - a.pad_w;
     base[group] = image * a.x_n + h * a.x_h + w0[group] * a.x_w;
     // Beyond the last pixel nothing is inside the image.
     h0[group] = pixel < a.pixels ? h : -(1 << 30);
   }
 
+  typename PairOf<T>::type least;  // of the prologue's results
+  least.x = from_float<T>(a.has_relu != 0 ? 0.0f : -INFINITY);
+  least.y = least.x;
   float sums[kTiles][kGroups][4] = {};
   for (int begin = rank * warps + warp; begin < a.chunks; begin += sharers * kUnroll) {
     uint4 filters[kUnroll][kTiles][2];
     uint4 inputs[kUnroll][kGroups];
+    uint4 scale[kUnroll];  // of the prologue
+    uint4 shift[kUnroll];
+    unsigned inside = 0;  // a bit for each of the inputs
+    static_assert(kUnroll * kGroups <= 32);
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       const int chunk = begin + u * sharers;
       const bool is_live = chunk < a.chunks;
-      const int tap = chunk / a.chunks_per_tap;
-      const int channel = (chunk - tap * a.chunks_per_tap) * kChunk + lane_channel;
-      const int tap_row = tap / a.kernel_w;
+      const int tap = divide(chunk, a.chunks_per_tap);
+      const int channel = (chunk - tap * a.chunks_per_tap.value) * kChunk + lane_channel;
+      const int tap_row = divide(tap, a.kernel_w);
       const int dh = tap_row * a.dilation_h;
-      const int dw = (tap - tap_row * a.kernel_w) * a.dilation_w;
+      const int dw = (tap - tap_row * a.kernel_w.value) * a.dilation_w;
       const int offset = dh * a.x_h + dw * a.x_w + channel;
 #pragma unroll
       for (int tile = 0; tile < kTiles; ++tile)
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
-          const long long at = (static_cast<long long>(tile0 + tile) * a.chunks + chunk) * 2 + half;
+          const int at = ((tile0 + tile) * a.chunks + chunk) * 2 + half;
           filters[u][tile][half] =
               load_wide(weights + at * 32 + lane, is_live && tile0 + tile < all_tiles);
         }
       const bool has_channel = is_live && channel < a.channels;
-      uint4 scale;
-      uint4 shift;
       if (kHasPrologue) {
-        scale = load_wide(affine + channel, has_channel);
-        shift = load_wide(affine + a.channels + channel, has_channel);
+        scale[u] = load_wide(affine + channel, has_channel);
+        shift[u] = load_wide(affine + a.channels + channel, has_channel);
       }
 #pragma unroll
       for (int group = 0; group < kGroups; ++group) {
         const bool is_inside = has_channel && static_cast<unsigned>(h0[group] + dh) < a.in_h &&
                                static_cast<unsigned>(w0[group] + dw) < a.in_w;
         inputs[u][group] = load_wide(x + (base[group] + offset), is_inside);
-        if (kHasPrologue && is_inside)
-          inputs[u][group] = apply_prologue<T>(inputs[u][group], scale, shift, a.has_relu != 0);
+        inside |= static_cast<unsigned>(is_inside) << (u * kGroups + group);
       }
     }
+    // After all loads: what waits for one of them holds up those behind it.
+    if (kHasPrologue)
+#pragma unroll
+      for (int u = 0; u < kUnroll; ++u)
+#pragma unroll
+        for (int group = 0; group < kGroups; ++group)
+          inputs[u][group] = apply_prologue<T>(inputs[u][group], scale[u], shift[u], least,
+                                               inside >> (u * kGroups + group) & 1);
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u)
 #pragma unroll
@@ -186,7 +194,6 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
     if (a.operand_kind != kNoOperand)
       second = *reinterpret_cast<const Pack<T, 4>*>(
           operand + static_cast<long long>(pixel0 + pixel) * a.operand_w + filter);
-    Pack<T, 4> result;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
       float value = values[j];
@@ -195,10 +202,9 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
         const float other = to_float(second.at[j]);
         value = a.operand_kind == kAddOperand ? value + other : value * other;
       }
-      result.at[j] = from_float<T>(activate_many(a.activation, value, a.alpha, a.beta));
+      values[j] = activate_many(a.activation, value, a.alpha, a.beta);
     }
-    *reinterpret_cast<Pack<T, 4>*>(y + static_cast<long long>(pixel0 + pixel) * a.y_w + filter) =
-        result;
+    store_rounded(y + static_cast<long long>(pixel0 + pixel) * a.y_w + filter, values);
   }
   // Nobody leaves while others read its sums.
   if (ranks > 1) sync_cluster();
@@ -206,8 +212,10 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
 
 }  // namespace
 
+// That one block of a multiprocessor is enough lets the compiler begin all loads of a turn before
+// the first product. Otherwise it saves registers: it begins few, waits for them, begins others.
 #define MAKE_KERNEL(name, T, tiles, groups, has_prologue)                                \
-  extern "C" __global__ void __launch_bounds__(32 * split_conv_max_warps(tiles, groups)) \
+  extern "C" __global__ void __launch_bounds__(32 * most_warps(tiles, groups), 1)        \
       name(T* y, const T* x, const uint4* weights, const float* bias, const T* operand,  \
            const T* affine, SplitConvArgs a) {                                           \
     split_conv<T, tiles, groups, has_prologue>(y, x, weights, bias, operand, affine, a); \

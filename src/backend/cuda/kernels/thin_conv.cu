@@ -16,19 +16,19 @@ namespace {
 
 /// Where a block works.
 struct Place {
-  int oh, ow, filter;
+  int oh, ow, filter, filter_block;
   long long image;
 };
 
+/// The grid: blocks of filters and, beside each other, of columns; of rows; images.
 __device__ Place find_place(const ThinConvArgs& a, int filters) {
-  const int rows = blockDim.x / 32;
-  const int tiles_w = (a.out_w + kThinConvWidth - 1) / kThinConvWidth;
-  const int tiles_h = (a.out_h + rows - 1) / rows;
   Place place;
-  place.ow = blockIdx.x % tiles_w * kThinConvWidth;
-  place.oh = blockIdx.x / tiles_w % tiles_h * rows;
-  place.image = blockIdx.x / tiles_w / tiles_h;
-  place.filter = blockIdx.y * filters;
+  const int column = divide(blockIdx.x, a.filter_blocks);
+  place.filter_block = blockIdx.x - column * a.filter_blocks.value;
+  place.filter = place.filter_block * filters;
+  place.ow = column * kThinConvWidth;
+  place.oh = blockIdx.y * (blockDim.x / 32);
+  place.image = blockIdx.z;
   return place;
 }
 
@@ -54,42 +54,57 @@ __device__ unsigned pair_of(unsigned short low, unsigned short high) {  // these
 }
 template <typename T>
 __device__ unsigned pair_of(float low, float high) {
-  const Pack<T, 2> pair = {{from_float<T>(low), from_float<T>(high)}};
-  return *reinterpret_cast<const unsigned*>(&pair);
+  return round_pair<T>(low, high);
 }
 
-/// The part of the image that the block's windows see, group by group, four channels a pixel; zero
-/// outside and where channels are missing. Images of T come as their bits.
+/// A group of at most four channels of the patch, whose first pixel lies at (h0, w0); zero outside
+/// the image and where channels are missing. A thread has kBatch pixels under way.
+template <int kBatch, typename T, typename In>
+__device__ void copy_group(uint2* patch, const In* image, int channels, int h0, int w0,
+                           const ThinConvArgs& a) {
+  const int area = a.patch_h * a.patch_w;
+  const float per_row = 1.0f / a.patch_w;  // exact enough: positions are far below 2^20
+  for (int base = threadIdx.x; base < area; base += kBatch * blockDim.x) {
+    In values[kBatch][kThinConvGroup];
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u) {
+      const int at = base + u * blockDim.x;
+      const int row = static_cast<int>((at + 0.5f) * per_row);
+      const int h = h0 + row;
+      const int w = w0 + at - row * a.patch_w;
+      const bool is_inside = static_cast<unsigned>(h) < a.in_h && static_cast<unsigned>(w) < a.in_w;
+      const In* const pixel = image + (h * a.x_h + w * a.x_w);
+#pragma unroll
+      for (int c = 0; c < kThinConvGroup; ++c)
+        values[u][c] = is_inside && c < channels ? __ldg(pixel + c * a.x_c) : In(0);
+    }
+#pragma unroll
+    for (int u = 0; u < kBatch; ++u)
+      if (const int at = base + u * blockDim.x; at < area)
+        patch[at] = make_uint2(pair_of<T>(values[u][0], values[u][1]),
+                               pair_of<T>(values[u][2], values[u][3]));
+  }
+}
+
+/// The part of the image that the block's windows see, group by group, four channels a pixel.
+/// Images of T come as their bits.
 template <typename T, typename In>
 __device__ void copy_patch(uint2* patch, const In* image, const Place& place,
                            const ThinConvArgs& a) {
-  constexpr int kBatch = 4;
   const int h0 = place.oh * a.stride_h - a.pad_h;
   const int w0 = place.ow * a.stride_w - a.pad_w;
   const int area = a.patch_h * a.patch_w;
-  const float per_row = 1.0f / a.patch_w;  // exact enough: positions are far below 2^20
   for (int first = 0; first < a.channels; first += kThinConvGroup) {
-    for (int base = threadIdx.x; base < area; base += kBatch * blockDim.x) {
-      In values[kBatch][kThinConvGroup];
-#pragma unroll
-      for (int u = 0; u < kBatch; ++u) {
-        const int at = base + u * blockDim.x;
-        const int row = static_cast<int>((at + 0.5f) * per_row);
-        const int h = h0 + row;
-        const int w = w0 + at - row * a.patch_w;
-        const bool is_inside = at < area && h >= 0 && h < a.in_h && w >= 0 && w < a.in_w;
-        const In* const pixel = image + h * a.x_h + w * a.x_w;
-#pragma unroll
-        for (int c = 0; c < kThinConvGroup; ++c)
-          values[u][c] =
-              is_inside && first + c < a.channels ? __ldg(pixel + (first + c) * a.x_c) : In(0);
-      }
-#pragma unroll
-      for (int u = 0; u < kBatch; ++u)
-        if (const int at = base + u * blockDim.x; at < area)
-          patch[at] = make_uint2(pair_of<T>(values[u][0], values[u][1]),
-                                 pair_of<T>(values[u][2], values[u][3]));
-    }
+    const int channels = a.channels - first;
+    // Every batch waits for its loads once; one that is mostly beyond the patch costs its
+    // instructions all the same.
+    if (area <= 2 * blockDim.x)
+      copy_group<2, T>(patch, image, channels, h0, w0, a);
+    else if (area <= 4 * blockDim.x)
+      copy_group<4, T>(patch, image, channels, h0, w0, a);
+    else
+      copy_group<8, T>(patch, image, channels, h0, w0, a);
+    image += kThinConvGroup * a.x_c;
     patch += area;
   }
 }
@@ -119,12 +134,11 @@ __device__ void finish(T* y, const float (&sums)[2][kTiles][4], const float* bia
 #pragma unroll
     for (int part = 0; part < 4; ++part) {  // 8 pixels each
       const int ow = place.ow + part * 8 + lane / 4;
-      Pack<T, kRun> values;
+      float values[kRun];
 #pragma unroll
       for (int i = 0; i < kRun; ++i)
-        values.at[i] = from_float<T>(
-            f(sums[part / 2][run * kRunTiles + i / 2][part % 2 * 2 + i % 2] + own_bias[i]));
-      if (ow < a.out_w) *reinterpret_cast<Pack<T, kRun>*>(line + ow * a.y_w + channel) = values;
+        values[i] = f(sums[part / 2][run * kRunTiles + i / 2][part % 2 * 2 + i % 2] + own_bias[i]);
+      if (ow < a.out_w) store_rounded(line + ow * a.y_w + channel, values);
     }
   }
 }
@@ -143,7 +157,7 @@ __device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* 
   const Place place = find_place(a, kTiles * 8);
   copy_weights(shared,
                reinterpret_cast<const uint4*>(weights) +
-                   static_cast<long long>(blockIdx.y) * (weight_packs / 2),
+                   static_cast<long long>(place.filter_block) * (weight_packs / 2),
                weight_packs / 2);
   for (int i = threadIdx.x; i < kTiles * 8; i += blockDim.x)
     own_bias[i] = bias != nullptr ? __ldg(bias + place.filter + i) : 0.0f;
@@ -161,12 +175,10 @@ __device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* 
   const int lane = threadIdx.x % 32;
   const uint2* const line =
       patch + threadIdx.x / 32 * a.stride_h * a.patch_w + lane / 4 * a.stride_w;
-  float sums[2][kTiles][4] = {};
-#pragma unroll 1
-  for (int step = 0; step < a.k_steps; ++step) {
+  // What a thread multiplies of a step's tap, a step ahead of its use.
+  const auto load = [&](int step, unsigned(&operand)[2][4]) {
     const int tap = taps[step * 4 + lane % 4];
     const bool is_tap = tap >= 0;
-    unsigned operand[2][4];
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const uint2 low = is_tap ? line[tap + half * 16 * a.stride_w] : make_uint2(0, 0);
@@ -176,6 +188,18 @@ __device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* 
       operand[half][2] = low.y;
       operand[half][3] = high.y;
     }
+  };
+  float sums[2][kTiles][4] = {};
+  unsigned next[2][4];
+  load(0, next);
+#pragma unroll 1
+  for (int step = 0; step < a.k_steps; ++step) {
+    unsigned operand[2][4];
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) operand[half][i] = next[half][i];
+    load(min(step + 1, a.k_steps - 1), next);
 #pragma unroll
     for (int tile = 0; tile < kTiles; ++tile) {
       const uint2 pack = own_weights[(step * kTiles + tile) * 32 + lane];
