@@ -54,8 +54,10 @@ class CudaKernel : public testing::OnCudaDevice<::testing::TestWithParam<Arithme
     const NodeCase node = convert(base, mode.dtype, mode.layout, kept);
     SCOPED_TRACE(print_graph(node.graph));
     const std::string refused = testing::refusals(*device_, node, mode.precision);
+    if (!refused.empty() && !testing::has_libraries()) return;  // nothing of this device's
     ASSERT_EQ(refused, "") << base.graph.node(0).op;
     int ran = 0;
+    std::string refusals;
     const int groups = device_->info().num_groups;
     for (const int width : {groups, std::max(1, groups / 2)}) {
       for (const testing::VariantResult& result :
@@ -67,12 +69,17 @@ class CudaKernel : public testing::OnCudaDevice<::testing::TestWithParam<Arithme
                  width, result.microseconds, result.error, result.key.substr(0, 70).c_str(),
                  footprint.c_str(), result.refusal.c_str());
         }
-        if (!result.refusal.empty()) continue;
+        if (!result.refusal.empty()) {
+          refusals += "\n" + result.key + ": " + result.refusal;
+          continue;
+        }
         ++ran;
         EXPECT_LE(result.error, mode.tolerance) << result.key;
       }
     }
-    EXPECT_GT(ran, 0) << "every variant was refused";
+    const bool is_generated = refusals.find("libnvrtc") != std::string::npos;
+    if (ran == 0 && is_generated && !testing::has_libraries()) return;
+    EXPECT_GT(ran, 0) << "every variant was refused" << refusals;
   }
 
   /// No kernel takes the case with a value kept in f32.

@@ -153,20 +153,6 @@ double time_capture(Device& device, const Capture& capture) {
 
 }  // namespace
 
-Device* cuda_device(std::string* reason) {
-  static std::string why;
-  static const std::unique_ptr<Device> device = [] {
-    try {
-      return open_device("cuda");
-    } catch (const Error& error) {
-      why = error.what();
-      return std::unique_ptr<Device>();
-    }
-  }();
-  if (reason != nullptr) *reason = why;
-  return device.get();
-}
-
 std::unique_ptr<Program> assemble_alone(Device& device, const Capture& capture, Budget budget) {
   ProgramStep step;
   step.capture = &capture;

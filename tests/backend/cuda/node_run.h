@@ -12,8 +12,11 @@
 
 namespace gacer::testing {
 
-/// The CUDA device of this machine, opened once; nullptr without one, `reason` says why.
+/// The CUDA device of this machine, opened once; nullptr without one, `reason` says why. Tests of
+/// on_cpu/ have one of their own.
 Device* cuda_device(std::string* reason);
+/// False where that has the backend's own kernels alone, neither libraries nor generated code.
+bool has_libraries();
 
 /// Tests of that device, skipped with the reason where there is none.
 template <typename Base>

@@ -30,7 +30,7 @@ __device__ float base_of(float largest) { return largest == Max::start() ? 0.0f 
 template <typename T>
 __device__ void attention_rows(T* y, const T* q, const T* k, const T* v, const T* mask,
                                const AttentionArgs& a) {
-  extern __shared__ float shared[];
+  float* const shared = shared_memory<float>();
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   const int warps = blockDim.x / 32;
@@ -105,7 +105,7 @@ __device__ void load_rows(T* to, const T* from, long long pitch, int first, int 
 template <typename T, int kSize>
 __device__ void attention_tiles(T* y, const T* q, const T* k, const T* v, const T* mask,
                                 const AttentionArgs& a) {
-  extern __shared__ uint4 shared_packs[];
+  uint4* const shared_packs = shared_memory<uint4>();
   constexpr int kPitch = kSize + kAttentionPad;
   constexpr int kColumns = kAttentionKeys / 8;
   T* const key_rows = reinterpret_cast<T*>(shared_packs);
@@ -229,16 +229,16 @@ __device__ void attention_tiles(T* y, const T* q, const T* k, const T* v, const 
 
 }  // namespace
 
-#define MAKE_ROWS(suffix, T)                                                                   \
-  extern "C" __global__ void attention_rows_##suffix(T* y, const T* q, const T* k, const T* v, \
-                                                     const T* mask, AttentionArgs a) {         \
-    attention_rows<T>(y, q, k, v, mask, a);                                                    \
+#define MAKE_ROWS(suffix, T)                                                                     \
+  GACER_KERNEL(attention_rows_##suffix, T* y, const T* q, const T* k, const T* v, const T* mask, \
+               AttentionArgs a) {                                                                \
+    attention_rows<T>(y, q, k, v, mask, a);                                                      \
   }
 GACER_FOR_FLOATS(MAKE_ROWS)
-#define MAKE_TILES(suffix, T, SIZE)                                               \
-  extern "C" __global__ void attention_tiles_##SIZE##_##suffix(                   \
-      T* y, const T* q, const T* k, const T* v, const T* mask, AttentionArgs a) { \
-    attention_tiles<T, SIZE>(y, q, k, v, mask, a);                                \
+#define MAKE_TILES(suffix, T, SIZE)                                                         \
+  GACER_KERNEL(attention_tiles_##SIZE##_##suffix, T* y, const T* q, const T* k, const T* v, \
+               const T* mask, AttentionArgs a) {                                            \
+    attention_tiles<T, SIZE>(y, q, k, v, mask, a);                                          \
   }
 #define MAKE(suffix, T)     \
   MAKE_TILES(suffix, T, 32) \

@@ -2,39 +2,14 @@
 // clusters: kernels are launched with one block along z there.
 #pragma once
 
-namespace {
+#include "backend/cuda/kernels/gpu.cuh"
 
-/// The two halves of sync_cluster(): work that touches no other block's memory may lie between.
-__device__ inline void arrive_at_cluster() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.arrive.release;" ::: "memory");
-#endif
-}
-__device__ inline void wait_for_cluster() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("barrier.cluster.wait.acquire;" ::: "memory");
-#endif
-}
+namespace {
 
 /// Waits for all threads of the cluster; what they wrote to shared memory is visible after.
 __device__ inline void sync_cluster() {
   arrive_at_cluster();
   wait_for_cluster();
-}
-
-/// What block `rank` of the cluster has in shared memory where this one has `own`.
-__device__ inline float4 load_from_rank(const float4* own, int rank) {
-  float4 value = *own;
-#if __CUDA_ARCH__ >= 900
-  const unsigned here = static_cast<unsigned>(__cvta_generic_to_shared(own));
-  unsigned there;
-  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
-  asm volatile("ld.shared::cluster.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
-               : "r"(there)
-               : "memory");
-#endif
-  return value;
 }
 
 __device__ inline void add_to(float4& sum, float4 more) {

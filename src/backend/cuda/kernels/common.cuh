@@ -1,11 +1,9 @@
 // What the kernels compiled with the program share. Plain CUDA C++, no headers of the host side.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
 #include "backend/cuda/kernels/activation_code.h"
 #include "backend/cuda/kernels/divisor.h"
+#include "backend/cuda/kernels/gpu.cuh"
 
 namespace {
 
@@ -53,22 +51,6 @@ __device__ inline unsigned round_pair<__nv_bfloat16>(float low, float high) {
   return *reinterpret_cast<const unsigned*>(&pair);
 }
 
-/// Words of global memory, by one store: of an assignment the compiler (13.0) makes one for each
-/// member where it has much to inline.
-__device__ inline void store_words(void* to, const unsigned (&words)[1]) {
-  *static_cast<unsigned*>(to) = words[0];
-}
-__device__ inline void store_words(void* to, const unsigned (&words)[2]) {
-  asm volatile("st.global.v2.u32 [%0], {%1, %2};" ::"l"(__cvta_generic_to_global(to)),
-               "r"(words[0]), "r"(words[1])
-               : "memory");
-}
-__device__ inline void store_words(void* to, const unsigned (&words)[4]) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
-               "r"(words[0]), "r"(words[1]), "r"(words[2]), "r"(words[3])
-               : "memory");
-}
-
 /// Rounds V numbers and stores them at once; `to` is aligned as a Pack<T, V>.
 template <typename T, int V>
 __device__ inline void store_rounded(T* to, const float (&values)[V]) {
@@ -101,17 +83,6 @@ using gacer::cuda::kSigmoid;
 using gacer::cuda::kSilu;
 using gacer::cuda::kTanh;
 
-/// Larger and smaller of two numbers; NaN stays NaN, as in the reference.
-__device__ inline float max_or_nan(float a, float b) {
-  float result;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
-  return result;
-}
-__device__ inline float min_or_nan(float a, float b) {
-  float result;
-  asm("min.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
-  return result;
-}
 __device__ inline float relu(float x) { return max_or_nan(x, 0.0f); }
 
 __device__ inline float activate(int code, float x, float alpha, float beta) {

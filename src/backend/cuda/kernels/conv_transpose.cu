@@ -143,10 +143,10 @@ __device__ void quad(T* y, const T* x, const float* weight, const float* bias,
 
 // Names: conv_transpose_<form>_v<filters>x<channels>_<type>; channels a thread reads at a time are
 // 1 or 16 bytes of them, written x1 and xp.
-#define MAKE_ONE(form, suffix, T, V, X, XNAME)                                         \
-  extern "C" __global__ void conv_transpose_##form##_v##V##XNAME##_##suffix(           \
-      T* y, const T* x, const float* weight, const float* bias, ConvTransposeArgs a) { \
-    form<T, V, X>(y, x, weight, bias, a);                                              \
+#define MAKE_ONE(form, suffix, T, V, X, XNAME)                                   \
+  GACER_KERNEL(conv_transpose_##form##_v##V##XNAME##_##suffix, T* y, const T* x, \
+               const float* weight, const float* bias, ConvTransposeArgs a) {    \
+    form<T, V, X>(y, x, weight, bias, a);                                        \
   }
 #define MAKE_FORM(form, suffix, T)                 \
   MAKE_ONE(form, suffix, T, 1, 1, x1)              \

@@ -153,30 +153,30 @@ constexpr int kWideBlocks = 3;
 // instead of 8, and depthwise_any_<type>. Narrow packs leave more threads for the small images of a
 // mobile network, wide ones take fewer instructions. Tiles pay where the arithmetic is cheap beside
 // the loads.
-#define MAKE_WINDOW(suffix, T, K, S, TILE)                                                        \
-  extern "C" __global__ void __launch_bounds__(kDepthwiseThreads, kBlocks)                        \
-      depthwise_k##K##s##S##t##TILE##_##suffix(T* y, const T* x, const float* weight,             \
-                                               const float* bias, WindowArgs a, WindowSplit by) { \
-    depthwise<T, 8 / sizeof(T), TILE, K, S>(y, x, weight, bias, a, by);                           \
+#define MAKE_WINDOW(suffix, T, K, S, TILE)                                                    \
+  GACER_KERNEL_OF(kDepthwiseThreads, kBlocks, depthwise_k##K##s##S##t##TILE##_##suffix, T* y, \
+                  const T* x, const float* weight, const float* bias, WindowArgs a,           \
+                  WindowSplit by) {                                                           \
+    depthwise<T, 8 / sizeof(T), TILE, K, S>(y, x, weight, bias, a, by);                       \
   }
 #define MAKE_WIDE(suffix, T, K, S, TILE)                                                           \
-  extern "C" __global__ void __launch_bounds__(kDepthwiseThreads, kWideBlocks)                     \
-      depthwise_k##K##s##S##t##TILE##w_##suffix(T* y, const T* x, const float* weight,             \
-                                                const float* bias, WindowArgs a, WindowSplit by) { \
+  GACER_KERNEL_OF(kDepthwiseThreads, kWideBlocks, depthwise_k##K##s##S##t##TILE##w_##suffix, T* y, \
+                  const T* x, const float* weight, const float* bias, WindowArgs a,                \
+                  WindowSplit by) {                                                                \
     depthwise<T, 16 / sizeof(T), TILE, K, S>(y, x, weight, bias, a, by);                           \
   }
-#define MAKE(suffix, T)                                                                      \
-  extern "C" __global__ void depthwise_any_##suffix(                                         \
-      T* y, const T* x, const float* weight, const float* bias, WindowArgs a, WindowSplit) { \
-    depthwise_any<T, 8 / sizeof(T)>(y, x, weight, bias, a);                                  \
-  }                                                                                          \
-  MAKE_WINDOW(suffix, T, 3, 1, 1)                                                            \
-  MAKE_WINDOW(suffix, T, 3, 2, 1)                                                            \
-  MAKE_WINDOW(suffix, T, 5, 1, 1)                                                            \
-  MAKE_WINDOW(suffix, T, 5, 2, 1)                                                            \
-  MAKE_WINDOW(suffix, T, 3, 1, 4)                                                            \
-  MAKE_WINDOW(suffix, T, 3, 2, 2)                                                            \
-  MAKE_WINDOW(suffix, T, 5, 1, 4)                                                            \
+#define MAKE(suffix, T)                                                                          \
+  GACER_KERNEL(depthwise_any_##suffix, T* y, const T* x, const float* weight, const float* bias, \
+               WindowArgs a, WindowSplit) {                                                      \
+    depthwise_any<T, 8 / sizeof(T)>(y, x, weight, bias, a);                                      \
+  }                                                                                              \
+  MAKE_WINDOW(suffix, T, 3, 1, 1)                                                                \
+  MAKE_WINDOW(suffix, T, 3, 2, 1)                                                                \
+  MAKE_WINDOW(suffix, T, 5, 1, 1)                                                                \
+  MAKE_WINDOW(suffix, T, 5, 2, 1)                                                                \
+  MAKE_WINDOW(suffix, T, 3, 1, 4)                                                                \
+  MAKE_WINDOW(suffix, T, 3, 2, 2)                                                                \
+  MAKE_WINDOW(suffix, T, 5, 1, 4)                                                                \
   MAKE_WINDOW(suffix, T, 5, 2, 2)
 GACER_FOR_FLOATS(MAKE)
 #define MAKE_WIDES(suffix, T)   \

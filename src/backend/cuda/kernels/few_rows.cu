@@ -22,7 +22,7 @@ constexpr int kUnrollOf = gacer::cuda::chunks_at_once(kTiles, kGroups);
 template <typename T, int kTiles, int kGroups>
 __device__ void few_rows(void* y, const T* x, const T* w, const T* c, const T* bias,
                          const FewRowsArgs& a) {
-  extern __shared__ float parts[];
+  float* const parts = shared_memory<float>();
   constexpr int kWide = 16 * kTiles;
   constexpr int kUnroll = kUnrollOf<kTiles, kGroups>;
   constexpr int kRows = 8 * kGroups;
@@ -97,11 +97,10 @@ __device__ void few_rows(void* y, const T* x, const T* w, const T* c, const T* b
 }  // namespace
 
 // One block of a multiprocessor is enough: see split_conv.cu.
-#define MAKE_ONE(suffix, T, tiles, groups)                                                 \
-  extern "C" __global__ void __launch_bounds__(32 * most_warps(tiles, groups), 1)          \
-      few_rows_t##tiles##g##groups##_##suffix(void* y, const T* x, const T* w, const T* c, \
-                                              const T* bias, FewRowsArgs a) {              \
-    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                                       \
+#define MAKE_ONE(suffix, T, tiles, groups)                                                     \
+  GACER_KERNEL_OF(32 * most_warps(tiles, groups), 1, few_rows_t##tiles##g##groups##_##suffix,  \
+                  void* y, const T* x, const T* w, const T* c, const T* bias, FewRowsArgs a) { \
+    few_rows<T, tiles, groups>(y, x, w, c, bias, a);                                           \
   }
 #define MAKE(suffix, T)     \
   MAKE_ONE(suffix, T, 1, 1) \

@@ -1,9 +1,10 @@
 // Fills memory, in place of a graph's memory sets.
 
 #include "backend/cuda/kernels/fill.h"
+#include "backend/cuda/kernels/gpu.cuh"
 
 /// One row a blockIdx.y; the blocks and threads of x share it.
-extern "C" __global__ void fill(gacer::cuda::FillArgs args) {
+GACER_KERNEL(fill, gacer::cuda::FillArgs args) {
   unsigned char* const row = static_cast<unsigned char*>(args.to) + blockIdx.y * args.pitch;
   const unsigned long long bytes = args.row_bytes;
   const unsigned long long thread =
@@ -27,7 +28,7 @@ extern "C" __global__ void fill(gacer::cuda::FillArgs args) {
   if (tail + thread < bytes) set(tail + thread);
 }
 
-extern "C" __global__ void reset(gacer::cuda::ResetArgs args) {
+GACER_KERNEL(reset, gacer::cuda::ResetArgs args) {
   const gacer::cuda::Reset set = args.resets[blockIdx.x];
   for (unsigned i = threadIdx.x; i < set.bytes; i += blockDim.x)
     static_cast<unsigned char*>(set.to)[i] =

@@ -42,12 +42,12 @@ __device__ void pad_channels(T* y, const T* x, int channels, long long images, i
 }  // namespace
 
 // pad_channels_8: at most 8 channels; fold_channels_16 and _32: at most 4 and 8.
-#define MAKE_ONE(name, suffix, T, FOLD, CHANNELS)                                                  \
-  extern "C" __global__ void name##_##suffix(                                                      \
-      T* y, const T* x, int channels, long long images, int height, int width, long long stride_n, \
-      long long stride_c, long long stride_h, long long stride_w) {                                \
-    pad_channels<T, FOLD, CHANNELS>(y, x, channels, images, height, width, stride_n, stride_c,     \
-                                    stride_h, stride_w);                                           \
+#define MAKE_ONE(name, suffix, T, FOLD, CHANNELS)                                              \
+  GACER_KERNEL(name##_##suffix, T* y, const T* x, int channels, long long images, int height,  \
+               int width, long long stride_n, long long stride_c, long long stride_h,          \
+               long long stride_w) {                                                           \
+    pad_channels<T, FOLD, CHANNELS>(y, x, channels, images, height, width, stride_n, stride_c, \
+                                    stride_h, stride_w);                                       \
   }
 #define MAKE(suffix, T)                        \
   MAKE_ONE(pad_channels_8, suffix, T, 1, 8)    \

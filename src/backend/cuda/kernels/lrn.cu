@@ -35,5 +35,5 @@ __device__ void lrn(T* y, const T* x, const LrnArgs& a) {
 }  // namespace
 
 #define MAKE(suffix, T) \
-  extern "C" __global__ void lrn_##suffix(T* y, const T* x, LrnArgs a) { lrn<T>(y, x, a); }
+  GACER_KERNEL(lrn_##suffix, T* y, const T* x, LrnArgs a) { lrn<T>(y, x, a); }
 GACER_FOR_FLOATS(MAKE)

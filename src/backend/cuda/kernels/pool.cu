@@ -113,33 +113,27 @@ __device__ void pool_small(T* y, const T* x, const WindowArgs& a, const WindowSp
 
 }  // namespace
 
-#define MAKE_SMALL(suffix, T, K)                                                             \
-  extern "C" __global__ void max_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool,  \
-                                                      WindowSplit by) {                      \
-    pool_small<T, 16 / sizeof(T), true, K>(y, x, a, by);                                     \
-  }                                                                                          \
-  extern "C" __global__ void mean_pool_k##K##_##suffix(T* y, const T* x, WindowArgs a, bool, \
-                                                       WindowSplit by) {                     \
-    pool_small<T, 16 / sizeof(T), false, K>(y, x, a, by);                                    \
+#define MAKE_SMALL(suffix, T, K)                                                                  \
+  GACER_KERNEL(max_pool_k##K##_##suffix, T* y, const T* x, WindowArgs a, bool, WindowSplit by) {  \
+    pool_small<T, 16 / sizeof(T), true, K>(y, x, a, by);                                          \
+  }                                                                                               \
+  GACER_KERNEL(mean_pool_k##K##_##suffix, T* y, const T* x, WindowArgs a, bool, WindowSplit by) { \
+    pool_small<T, 16 / sizeof(T), false, K>(y, x, a, by);                                         \
   }
 
-#define MAKE(suffix, T)                                                                     \
-  extern "C" __global__ void max_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner,  \
-                                               WindowSplit) {                               \
-    pool<T, 1, true>(y, x, a, inner);                                                       \
-  }                                                                                         \
-  extern "C" __global__ void mean_pool_##suffix(T* y, const T* x, WindowArgs a, bool inner, \
-                                                WindowSplit) {                              \
-    pool<T, 1, false>(y, x, a, inner);                                                      \
-  }                                                                                         \
-  extern "C" __global__ void max_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool,    \
-                                                   WindowSplit) {                           \
-    pool<T, 16 / sizeof(T), true>(y, x, a, true);                                           \
-  }                                                                                         \
-  extern "C" __global__ void mean_pool_vec_##suffix(T* y, const T* x, WindowArgs a, bool,   \
-                                                    WindowSplit) {                          \
-    pool<T, 16 / sizeof(T), false>(y, x, a, true);                                          \
-  }                                                                                         \
-  MAKE_SMALL(suffix, T, 2)                                                                  \
+#define MAKE(suffix, T)                                                                       \
+  GACER_KERNEL(max_pool_##suffix, T* y, const T* x, WindowArgs a, bool inner, WindowSplit) {  \
+    pool<T, 1, true>(y, x, a, inner);                                                         \
+  }                                                                                           \
+  GACER_KERNEL(mean_pool_##suffix, T* y, const T* x, WindowArgs a, bool inner, WindowSplit) { \
+    pool<T, 1, false>(y, x, a, inner);                                                        \
+  }                                                                                           \
+  GACER_KERNEL(max_pool_vec_##suffix, T* y, const T* x, WindowArgs a, bool, WindowSplit) {    \
+    pool<T, 16 / sizeof(T), true>(y, x, a, true);                                             \
+  }                                                                                           \
+  GACER_KERNEL(mean_pool_vec_##suffix, T* y, const T* x, WindowArgs a, bool, WindowSplit) {   \
+    pool<T, 16 / sizeof(T), false>(y, x, a, true);                                            \
+  }                                                                                           \
+  MAKE_SMALL(suffix, T, 2)                                                                    \
   MAKE_SMALL(suffix, T, 3)
 GACER_FOR_FLOATS(MAKE)

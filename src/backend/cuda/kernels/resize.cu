@@ -61,10 +61,9 @@ __device__ void resize_images(T* y, const T* x, const int* index, const float* w
 
 // resize_<type> takes any image, resize_vec_<type> neighbouring channels in pieces of 16 bytes;
 // _far counts in 64 bits.
-#define MAKE_ONE(name, T, V, INDEX)                                                        \
-  extern "C" __global__ void name(T* y, const T* x, const int* index, const float* weight, \
-                                  ResizeArgs a) {                                          \
-    resize_images<T, V, INDEX>(y, x, index, weight, a);                                    \
+#define MAKE_ONE(name, T, V, INDEX)                                                           \
+  GACER_KERNEL(name, T* y, const T* x, const int* index, const float* weight, ResizeArgs a) { \
+    resize_images<T, V, INDEX>(y, x, index, weight, a);                                       \
   }
 #define MAKE(suffix, T)                                      \
   MAKE_ONE(resize_##suffix, T, 1, unsigned)                  \

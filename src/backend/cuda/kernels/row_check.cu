@@ -1,5 +1,6 @@
 // Keeps what other kernels made, or compares it with what was kept.
 
+#include "backend/cuda/kernels/gpu.cuh"
 #include "backend/cuda/kernels/row_check.h"
 
 using gacer::cuda::RowCheckArgs;
@@ -45,10 +46,10 @@ __device__ void compare_rows(const RowCheckArgs& a, unsigned long long* differen
 
 }  // namespace
 
-#define MAKE(bytes, T)                                                                         \
-  extern "C" __global__ void copy_rows_##bytes(RowCheckArgs a) { copy_rows<T>(a); }            \
-  extern "C" __global__ void compare_rows_##bytes(RowCheckArgs a, unsigned long long* found) { \
-    compare_rows<T>(a, found);                                                                 \
+#define MAKE(bytes, T)                                                            \
+  GACER_KERNEL(copy_rows_##bytes, RowCheckArgs a) { copy_rows<T>(a); }            \
+  GACER_KERNEL(compare_rows_##bytes, RowCheckArgs a, unsigned long long* found) { \
+    compare_rows<T>(a, found);                                                    \
   }
 MAKE(16, uint4)
 MAKE(4, unsigned)

@@ -162,26 +162,24 @@ __device__ void layer_norm(T* y, const T* x, const float* scale, const float* bi
 
 }  // namespace
 
-#define MAKE(suffix, T)                                                                            \
-  extern "C" __global__ void reduce_middle_##suffix(T* y, const T* x, long long outer, int length, \
-                                                    int inner, int code) {                         \
-    reduce_middle<T>(y, x, outer, length, inner, code);                                            \
-  }                                                                                                \
-  extern "C" __global__ void reduce_middle_vec_##suffix(T* y, const T* x, long long outer,         \
-                                                        int length, int inner, int code) {         \
-    reduce_middle_vec<T, 16 / sizeof(T)>(y, x, outer, length, inner, code);                        \
-  }                                                                                                \
-  extern "C" __global__ void reduce_last_##suffix(T* y, const T* x, long long rows, int length,    \
-                                                  int code) {                                      \
-    reduce_last<T>(y, x, rows, length, code);                                                      \
-  }                                                                                                \
-  extern "C" __global__ void softmax_##suffix(T* y, const T* x, long long rows, int length,        \
-                                              int inner, bool is_log) {                            \
-    softmax<T>(y, x, rows, length, inner, is_log);                                                 \
-  }                                                                                                \
-  extern "C" __global__ void layer_norm_##suffix(T* y, const T* x, const float* scale,             \
-                                                 const float* bias, long long rows, int length,    \
-                                                 float epsilon, bool has_mean) {                   \
-    layer_norm<T>(y, x, scale, bias, rows, length, epsilon, has_mean);                             \
+#define MAKE(suffix, T)                                                                          \
+  GACER_KERNEL(reduce_middle_##suffix, T* y, const T* x, long long outer, int length, int inner, \
+               int code) {                                                                       \
+    reduce_middle<T>(y, x, outer, length, inner, code);                                          \
+  }                                                                                              \
+  GACER_KERNEL(reduce_middle_vec_##suffix, T* y, const T* x, long long outer, int length,        \
+               int inner, int code) {                                                            \
+    reduce_middle_vec<T, 16 / sizeof(T)>(y, x, outer, length, inner, code);                      \
+  }                                                                                              \
+  GACER_KERNEL(reduce_last_##suffix, T* y, const T* x, long long rows, int length, int code) {   \
+    reduce_last<T>(y, x, rows, length, code);                                                    \
+  }                                                                                              \
+  GACER_KERNEL(softmax_##suffix, T* y, const T* x, long long rows, int length, int inner,        \
+               bool is_log) {                                                                    \
+    softmax<T>(y, x, rows, length, inner, is_log);                                               \
+  }                                                                                              \
+  GACER_KERNEL(layer_norm_##suffix, T* y, const T* x, const float* scale, const float* bias,     \
+               long long rows, int length, float epsilon, bool has_mean) {                       \
+    layer_norm<T>(y, x, scale, bias, rows, length, epsilon, has_mean);                           \
   }
 GACER_FOR_FLOATS(MAKE)

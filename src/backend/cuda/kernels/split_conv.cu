@@ -62,7 +62,7 @@ __device__ uint4 apply_prologue(uint4 x, uint4 scale, uint4 shift, typename Pair
 template <typename T, int kTiles, int kGroups, bool kHasPrologue>
 __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* bias,
                            const T* operand, const T* affine, const SplitConvArgs& a) {
-  extern __shared__ float4 shared[];
+  float4* const shared = shared_memory<float4>();
   float* const parts = reinterpret_cast<float*>(shared);
   constexpr int kWide = 16 * kTiles;
   constexpr int kPitch = kWide + 4;
@@ -214,11 +214,11 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
 
 // That one block of a multiprocessor is enough lets the compiler begin all loads of a turn before
 // the first product. Otherwise it saves registers: it begins few, waits for them, begins others.
-#define MAKE_KERNEL(name, T, tiles, groups, has_prologue)                                \
-  extern "C" __global__ void __launch_bounds__(32 * most_warps(tiles, groups), 1)        \
-      name(T* y, const T* x, const uint4* weights, const float* bias, const T* operand,  \
-           const T* affine, SplitConvArgs a) {                                           \
-    split_conv<T, tiles, groups, has_prologue>(y, x, weights, bias, operand, affine, a); \
+#define MAKE_KERNEL(name, T, tiles, groups, has_prologue)                                     \
+  GACER_KERNEL_OF(32 * most_warps(tiles, groups), 1, name, T * y, const T* x,                 \
+                  const uint4* weights, const float* bias, const T* operand, const T* affine, \
+                  SplitConvArgs a) {                                                          \
+    split_conv<T, tiles, groups, has_prologue>(y, x, weights, bias, operand, affine, a);      \
   }
 #define MAKE_ONE(suffix, T, tiles, groups)                                        \
   MAKE_KERNEL(split_conv_t##tiles##g##groups##_##suffix, T, tiles, groups, false) \

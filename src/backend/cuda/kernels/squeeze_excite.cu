@@ -24,32 +24,18 @@ __device__ void sync_all(int ranks) {
 
 /// Begins to copy whole vectors to shared memory.
 __device__ void copy_ahead(void* to, const void* from, int bytes) {
-  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(to));
   for (int i = threadIdx.x * 16; i < bytes; i += blockDim.x * 16)
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(at + i),
-                 "l"(static_cast<const char*>(from) + i)
-                 : "memory");
+    begin_copy_16(static_cast<char*>(to) + i, static_cast<const char*>(from) + i);
 }
-
-/// What was begun since the last call is one group of copies.
-__device__ void end_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 /// The same for single numbers of f32; of none zeros.
 __device__ void copy_floats_ahead(float* to, const float* from, int count) {
-  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(to));
   for (int i = threadIdx.x; i < count; i += blockDim.x) {
     if (from == nullptr)
       to[i] = 0.0f;
     else
-      asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(at + i * 4), "l"(from + i)
-                   : "memory");
+      begin_copy_4(to + i, from + i);
   }
-}
-
-/// Waits for this thread's part of all groups but the last kLater.
-template <int kLater>
-__device__ void wait_for_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLater) : "memory");
 }
 
 /// finish(row, w[row, :] · v) for the rows of a matrix with `pitch` columns. Several neighbouring
@@ -150,7 +136,7 @@ __device__ void sum_positions(float* sums, const T* image, const SqueezeExciteAr
 template <typename T>
 __device__ void squeeze_excite(T* y, const T* x, const T* w1, const float* b1, const T* w2,
                                const float* b2, const SqueezeExciteArgs& a) {
-  extern __shared__ float4 shared[];
+  float4* const shared = shared_memory<float4>();
   float* const sums = reinterpret_cast<float*>(shared);
   float* const mean = sums + a.lanes * a.channels;
   float* const hidden = mean + a.channels;
@@ -223,10 +209,10 @@ __device__ void squeeze_excite(T* y, const T* x, const T* w1, const float* b1, c
 
 }  // namespace
 
-#define MAKE(suffix, T)                                                                    \
-  extern "C" __global__ void __launch_bounds__(kSqueezeExciteThreads)                      \
-      squeeze_excite_##suffix(T* y, const T* x, const T* w1, const float* b1, const T* w2, \
-                              const float* b2, SqueezeExciteArgs a) {                      \
-    squeeze_excite<T>(y, x, w1, b1, w2, b2, a);                                            \
+#define MAKE(suffix, T)                                                                \
+  GACER_KERNEL_OF(kSqueezeExciteThreads, 2, squeeze_excite_##suffix, T* y, const T* x, \
+                  const T* w1, const float* b1, const T* w2, const float* b2,          \
+                  SqueezeExciteArgs a) {                                               \
+    squeeze_excite<T>(y, x, w1, b1, w2, b2, a);                                        \
   }
 GACER_FOR_FLOATS(MAKE)

@@ -147,7 +147,7 @@ __device__ void finish(T* y, const float (&sums)[2][kTiles][4], const float* bia
 template <typename T, typename In, int kTiles>
 __device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* bias,
                           const ThinConvArgs& a) {
-  extern __shared__ uint4 shared[];
+  uint4* const shared = shared_memory<uint4>();
   const int weight_packs = a.k_steps * kTiles * 32;  // of 8 bytes
   uint2* const own_weights = reinterpret_cast<uint2*>(shared);
   float* const own_bias = reinterpret_cast<float*>(own_weights + weight_packs);
@@ -222,10 +222,10 @@ __device__ void thin_conv(T* y, const In* x, const uint2* weights, const float* 
 }  // namespace
 
 // The name says the image's type where it is another than the result's.
-#define MAKE_ONE(suffix, T, In, tiles)                                              \
-  extern "C" __global__ void thin_conv_t##tiles##_##suffix(                         \
-      T* y, const In* x, const uint2* weights, const float* bias, ThinConvArgs a) { \
-    thin_conv<T, In, tiles>(y, x, weights, bias, a);                                \
+#define MAKE_ONE(suffix, T, In, tiles)                                                 \
+  GACER_KERNEL(thin_conv_t##tiles##_##suffix, T* y, const In* x, const uint2* weights, \
+               const float* bias, ThinConvArgs a) {                                    \
+    thin_conv<T, In, tiles>(y, x, weights, bias, a);                                   \
   }
 #define MAKE(suffix, T, In)  \
   MAKE_ONE(suffix, T, In, 2) \

@@ -1,7 +1,8 @@
 // A libcuda.so.1 without a GPU, for tests of what the backend makes of graphs: memory is the
 // host's, work on a stream is done at once, and a graph's nodes run one at a time, in an order
-// drawn at random among those that its edges allow. Knows the kernels that kernel_named() lists and
-// a device of 132 multiprocessors. What is not needed for that is missing here.
+// drawn at random among those that its edges allow. Kernels are the backend's own, run on the CPU
+// (simt.h), and two that tests bring; the device has 132 multiprocessors. What is not needed for
+// that is missing here.
 
 #include <algorithm>
 #include <cstring>
@@ -15,64 +16,31 @@
 
 #include <cuda.h>
 
-#include "backend/cuda/kernels/fill.h"
+#include "tests/backend/cuda/on_cpu/simt.h"
 
 namespace {
 
-using gacer::cuda::FillArgs;
-using gacer::cuda::Reset;
-using gacer::cuda::ResetArgs;
-
-struct MadeUpKernel {
-  std::vector<std::size_t> argument_bytes;
-  void (*run)(unsigned blocks, void** arguments) = nullptr;
-};
-
-template <typename T>
-T& argument(void** arguments, int i) {
-  return *static_cast<T*>(arguments[i]);
-}
-
-void run_fill(unsigned, void** arguments) {
-  const FillArgs& args = argument<FillArgs>(arguments, 0);
-  for (unsigned long long i = 0; i < args.row_bytes; ++i)
-    static_cast<unsigned char*>(args.to)[i] =
-        static_cast<unsigned char>(args.pattern >> (8 * (i % 4)));
-}
-
-void run_reset(unsigned blocks, void** arguments) {
-  for (unsigned block = 0; block < blocks; ++block) {
-    const Reset& set = argument<ResetArgs>(arguments, 0).resets[block];
-    for (unsigned i = 0; i < set.bytes; ++i)
-      static_cast<unsigned char*>(set.to)[i] =
-          static_cast<unsigned char>(set.pattern >> (8 * (i % 4)));
-  }
-}
+using gacer::simt::Kernel;
 
 /// tests/backend/cuda/tickets.h
-void run_take(unsigned blocks, void** arguments) {
-  for (unsigned block = 0; block < blocks; ++block)
-    ++argument<unsigned*>(arguments, 1)[(*argument<unsigned*>(arguments, 0))++ % 64];
+void take(unsigned* counter, unsigned* tickets) {
+  if (gacer::simt::place().thread.x == 0) ++tickets[(*counter)++ % 64];
 }
-
-/// stamp(clock, at): when it ran, as a number that grows.
-void run_stamp(unsigned, void** arguments) {
-  *argument<unsigned*>(arguments, 1) = ++*argument<unsigned*>(arguments, 0);
+/// When it ran, as a number that grows.
+void stamp(unsigned* clock, unsigned* at) {
+  if (gacer::simt::place().thread.x == 0) *at = ++*clock;
 }
+const gacer::simt::Registered registered_take("take", take);
+const gacer::simt::Registered registered_stamp("stamp", stamp);
 
-MadeUpKernel* kernel_named(const std::string& name) {
-  static std::map<std::string, MadeUpKernel> kernels = {
-      {"fill", {{sizeof(FillArgs)}, run_fill}},
-      {"reset", {{sizeof(ResetArgs)}, run_reset}},
-      {"take", {{sizeof(void*), sizeof(void*)}, run_take}},
-      {"stamp", {{sizeof(void*), sizeof(void*)}, run_stamp}},
-  };
+Kernel* kernel_named(const std::string& name) {
+  auto& kernels = gacer::simt::kernels();
   const auto found = kernels.find(name);
   return found == kernels.end() ? nullptr : &found->second;
 }
 
-MadeUpKernel& kernel_of(const CUDA_KERNEL_NODE_PARAMS& params) {
-  return *reinterpret_cast<MadeUpKernel*>(params.kern);
+Kernel& kernel_of(const CUDA_KERNEL_NODE_PARAMS& params) {
+  return *reinterpret_cast<Kernel*>(params.kern);
 }
 
 }  // namespace
@@ -90,7 +58,7 @@ struct CUgraphNode_st {
   void set_kernel(const CUDA_KERNEL_NODE_PARAMS& params) {
     type = CU_GRAPH_NODE_TYPE_KERNEL;
     kernel = params;
-    const MadeUpKernel& known = kernel_of(params);
+    const Kernel& known = kernel_of(params);
     for (std::size_t i = 0; i < known.argument_bytes.size(); ++i) {
       const char* from = static_cast<const char*>(params.kernelParams[i]);
       arguments.emplace_back(from, from + known.argument_bytes[i]);
@@ -101,7 +69,14 @@ struct CUgraphNode_st {
 
   void run() {
     if (type == CU_GRAPH_NODE_TYPE_KERNEL) {
-      kernel_of(kernel).run(kernel.gridDimX, pointers.data());
+      gacer::simt::Launch launch;
+      launch.grid = {kernel.gridDimX, kernel.gridDimY, kernel.gridDimZ};
+      launch.block = {kernel.blockDimX, kernel.blockDimY, kernel.blockDimZ};
+      launch.shared_bytes = kernel.sharedMemBytes;
+      if (const auto cluster = attributes.find(CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION);
+          cluster != attributes.end())
+        launch.cluster = cluster->second.clusterDim.z;
+      gacer::simt::run(launch, [this] { kernel_of(kernel).call(pointers.data()); });
     } else if (type == CU_GRAPH_NODE_TYPE_MEMSET) {
       auto* to = reinterpret_cast<unsigned char*>(memset.dst);
       for (std::size_t i = 0; i < memset.width * memset.elementSize; ++i)
@@ -204,10 +179,16 @@ CUresult cuDeviceGetName(char* name, int size, CUdevice) {
   return CUDA_SUCCESS;
 }
 CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute which, CUdevice) {
-  *value = which == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT       ? 132
-           : which == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? 9
-                                                                   : 0;
-  return CUDA_SUCCESS;
+  switch (which) {
+    case CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT:
+      return *value = 132, CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
+      return *value = 9, CUDA_SUCCESS;
+    case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
+      return *value = 227 << 10, CUDA_SUCCESS;
+    default:
+      return *value = 0, CUDA_SUCCESS;
+  }
 }
 CUresult cuDevicePrimaryCtxRetain(CUcontext* context, CUdevice) {
   return *context = handle<CUctx_st>(1), CUDA_SUCCESS;
@@ -250,6 +231,16 @@ CUresult cuMemFree(CUdeviceptr address) {
 }
 CUresult cuMemGetInfo(std::size_t* free, std::size_t* total) {
   return *free = *total = std::size_t{1} << 40, CUDA_SUCCESS;
+}
+CUresult cuMemcpyHtoDAsync(CUdeviceptr to, const void* from, std::size_t bytes, CUstream) {
+  return std::memcpy(reinterpret_cast<void*>(to), from, bytes), CUDA_SUCCESS;
+}
+CUresult cuMemcpyDtoHAsync(void* to, CUdeviceptr from, std::size_t bytes, CUstream) {
+  return std::memcpy(to, reinterpret_cast<const void*>(from), bytes), CUDA_SUCCESS;
+}
+CUresult cuMemcpyDtoDAsync(CUdeviceptr to, CUdeviceptr from, std::size_t bytes, CUstream) {
+  return std::memcpy(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes),
+         CUDA_SUCCESS;
 }
 CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, std::size_t bytes, CUstream) {
   return std::memset(reinterpret_cast<void*>(to), value, bytes), CUDA_SUCCESS;
@@ -303,15 +294,38 @@ CUresult cuLibraryGetKernel(CUkernel* made, CUlibrary, const char* name) {
   *made = reinterpret_cast<CUkernel>(kernel_named(name));
   return *made == nullptr ? CUDA_ERROR_NOT_FOUND : CUDA_SUCCESS;
 }
+CUresult cuKernelGetFunction(CUfunction* function, CUkernel kernel) {
+  return *function = reinterpret_cast<CUfunction>(kernel), CUDA_SUCCESS;
+}
+CUresult cuKernelGetAttribute(int* value, CUfunction_attribute, CUkernel, CUdevice) {
+  return *value = 0, CUDA_SUCCESS;
+}
+CUresult cuFuncGetAttribute(int* value, CUfunction_attribute, CUfunction) {
+  return *value = 0, CUDA_SUCCESS;
+}
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction, int, std::size_t) {
+  return *blocks = 1, CUDA_SUCCESS;
+}
+CUresult cuKernelSetAttribute(CUfunction_attribute, int, CUkernel, CUdevice) {
+  return CUDA_SUCCESS;
+}
 CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction kernel, void** arguments,
                           void**) {
   CUDA_KERNEL_NODE_PARAMS params = {};
   params.kern = reinterpret_cast<CUkernel>(kernel);
   params.gridDimX = config->gridDimX;
+  params.gridDimY = config->gridDimY;
+  params.gridDimZ = config->gridDimZ;
+  params.blockDimX = config->blockDimX;
+  params.blockDimY = config->blockDimY;
+  params.blockDimZ = config->blockDimZ;
+  params.sharedMemBytes = config->sharedMemBytes;
   params.kernelParams = arguments;
   CUgraphNode_st now;
   CUgraphNode node = config->hStream->capture == nullptr ? &now : capture_on(config->hStream);
   node->set_kernel(params);
+  for (unsigned i = 0; i < config->numAttrs; ++i)
+    node->attributes[config->attrs[i].id] = config->attrs[i].value;
   if (config->hStream->capture == nullptr) node->run();
   return CUDA_SUCCESS;
 }
@@ -408,6 +422,7 @@ CUresult cuGraphInstantiateWithParams(CUgraphExec* made, CUgraph graph,
     auto copy = std::make_unique<CUgraphNode_st>();
     copy->type = node->type;
     copy->memset = node->memset;
+    copy->attributes = node->attributes;
     if (node->type == CU_GRAPH_NODE_TYPE_KERNEL) copy->set_kernel(node->kernel);
     exec->nodes.push_back(std::move(copy));
   }

@@ -1,0 +1,77 @@
+// Runs the threads of kernels on a CPU: each is a fiber, and one at a time runs until it waits for
+// others. What threads share without waiting is therefore not tested.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace gacer::simt {
+
+struct Dim {
+  unsigned x = 1;
+  unsigned y = 1;
+  unsigned z = 1;
+};
+
+struct Launch {
+  Dim grid;
+  Dim block;
+  unsigned cluster = 1;  ///< blocks along z that run together
+  std::size_t shared_bytes = 0;
+};
+
+/// Where the thread that runs is.
+struct Place {
+  Dim thread;
+  Dim block;
+  unsigned lane = 0;  ///< of its warp
+};
+const Place& place();
+const Launch& launch();
+
+/// The memory of block `rank` of the thread's cluster; of its own block without a rank.
+std::byte* shared_memory();
+std::byte* shared_memory(int rank);
+
+/// Wait for the threads of the block, the warp or the cluster that have not ended.
+void sync_block();
+void sync_warp();
+void sync_cluster();
+
+/// What the lanes of a warp show each other: 64 bytes a lane. Of two exchanges in turn, so that
+/// nobody's is overwritten while others look: a sync_warp() lies between writing and reading.
+std::byte* next_exchange();
+constexpr std::size_t kExchangeBytes = 64;
+
+/// Runs `body` as every thread of a launch. Memory that the launch shares is no numbers before.
+void run(const Launch& launch, const std::function<void()>& body);
+
+struct Kernel {
+  std::vector<std::size_t> argument_bytes;
+  std::function<void(void** arguments)> call;  ///< as one thread
+};
+
+/// Kernels by name.
+std::map<std::string, Kernel>& kernels();
+
+template <typename... Arguments, std::size_t... kIndices>
+Kernel make_kernel(void (*function)(Arguments...), std::index_sequence<kIndices...>) {
+  return {{sizeof(Arguments)...}, [function](void** arguments) {
+            function(*static_cast<std::remove_reference_t<Arguments>*>(arguments[kIndices])...);
+          }};
+}
+
+/// A kernel of this program, at start-up.
+struct Registered {
+  template <typename... Arguments>
+  Registered(const char* name, void (*function)(Arguments...)) {
+    kernels()[name] = make_kernel(function, std::index_sequence_for<Arguments...>());
+  }
+};
+
+}  // namespace gacer::simt
