@@ -122,8 +122,9 @@ class Device {
   /// illegal access): only a new process can go on.
   virtual bool is_usable() { return true; }
 
-  /// Empty, or what tells this device from one with all its kernels ("plain"): rows measured with
-  /// fewer kernels are no answer where there are more.
+  /// What tells this device from one with other kernels, in a profile: fewer of them ("plain"),
+  /// whose rows are no answer where there are more, or, where gacer brings its own, another state
+  /// of their code. Empty on a device with all kernels whose libraries' versions say enough.
   virtual std::string kernel_set() const { return {}; }
   /// Implementations in order of preference.
   virtual std::span<const KernelImpl* const> kernels() const = 0;

@@ -37,8 +37,8 @@ class EngineCore {
   const std::vector<TenantInfo>& infos() const { return infos_; }
   const Problem& problem() const { return problem_; }
   const ProfileTable& rows() const { return rows_; }
-  /// Whose rows they are in the profile: the device with its libraries, gacer's own version, which
-  /// brings kernels of its own, and the set of kernels.
+  /// Whose rows they are in the profile: the device with its libraries, gacer's own version and the
+  /// set of kernels.
   std::string profile_key() const;
   Compiler& compiler() { return compiler_; }
 

@@ -9,6 +9,7 @@
 #include "backend/cuda/check.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/dnn_plan.h"
+#include "backend/cuda/images.h"
 #include "backend/cuda/program.h"
 #include "backend/cuda/row_check.h"
 #include "backend/cuda/services.h"
@@ -106,6 +107,7 @@ class CudaDevice final : public Device {
   }
   bool is_width_fixed() const override { return false; }
   bool compiles_variants() const override { return true; }
+  std::string kernel_set() const override { return std::string(kernel_digest()); }
   void stop_building() override { services_.workers().drop(); }
   DeviceTiming timing() const override {
     // Its own clock times it, and there are many variants.

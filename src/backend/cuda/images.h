@@ -8,4 +8,7 @@ namespace gacer::cuda {
 /// for an unknown file.
 const void* find_image(std::string_view file);
 
+/// Another one where the sources in kernels/ are others.
+std::string_view kernel_digest();
+
 }  // namespace gacer::cuda

@@ -61,6 +61,7 @@ TEST_F(CudaDevice, StatesItsFacts) {
   EXPECT_GE(info.num_groups * info.units_per_group, 1);
   EXPECT_LE(info.num_groups * info.units_per_group, info.num_units);
   EXPECT_THAT(info.libraries, ::testing::Contains(::testing::Key("cudnn")));
+  EXPECT_EQ(device_->kernel_set().size(), 12U) << "of the backend's own kernels";
 }
 
 TEST_F(CudaDevice, RefusesMoreMemoryThanThereIs) {
