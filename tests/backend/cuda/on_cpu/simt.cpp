@@ -1,5 +1,6 @@
 #include "tests/backend/cuda/on_cpu/simt.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
