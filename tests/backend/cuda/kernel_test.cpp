@@ -586,6 +586,70 @@ TEST_P(CudaKernel, TimesOfModelShapes) {
         true);
 }
 
+// Of every form, whether its rating would have it measured or not.
+TEST_P(CudaKernel, TimesOfSplitConvolutions) {
+  if (std::getenv("GACER_TIME_KERNELS") == nullptr)
+    GTEST_SKIP() << "a measurement: set GACER_TIME_KERNELS";
+  const Arithmetic& mode = GetParam();
+  if (mode.dtype == DType::kF32 || mode.layout != Layout::kChannelsLast)
+    GTEST_SKIP() << "16 bits and channels last only";
+  std::vector<std::string> keys;
+  for (const char* tiles : {"t1", "t2", "t4"})
+    for (const char* groups : {"g1", "g2", "g4", "g8"})
+      for (const char* warps : {"w4", "w8", "w16"})
+        for (const char* cluster : {"", "c2", "c4", "c8"})
+          keys.push_back(std::string("own/split_conv/") + tiles + groups + warps + cluster);
+  struct Size {
+    std::int64_t channels, side, filters, kernel;
+    bool has_prologue = false;
+  };
+  // Of densenet121, resnets and mobilenet_v3_large.
+  for (const Size& size : {Size{128, 56, 32, 3},
+                           {128, 28, 32, 3},
+                           {128, 14, 32, 3},
+                           {128, 7, 32, 3},
+                           {256, 56, 128, 1, true},
+                           {512, 28, 128, 1, true},
+                           {1024, 14, 128, 1, true},
+                           {1024, 7, 128, 1, true},
+                           {64, 56, 64, 3},
+                           {128, 28, 128, 3},
+                           {256, 14, 256, 3},
+                           {512, 7, 512, 3},
+                           {1024, 14, 256, 1},
+                           {256, 14, 1024, 1},
+                           {2048, 7, 512, 1},
+                           {512, 7, 2048, 1},
+                           {960, 7, 160, 1},
+                           {112, 14, 672, 1}})
+    for (const std::int64_t batch : {1, 8}) {
+      std::vector<Shape> operands = {{batch, size.channels, size.side, size.side},
+                                     {size.filters, size.channels, size.kernel, size.kernel},
+                                     {size.filters}};
+      std::vector<int> constants = {1, 2};
+      Attributes attributes = conv(size.kernel, 1);
+      if (size.has_prologue) {
+        attributes.set("relu", std::int64_t{1});
+        operands.insert(operands.end(), 2, Shape{size.channels});
+        constants.insert(constants.end(), {3, 4});
+      }
+      const NodeCase node =
+          convert(make_case(size.has_prologue ? "AffineConv" : "Conv", operands, constants,
+                            attributes, {activation(Activation::kRelu)}),
+                  mode.dtype, mode.layout);
+      for (const testing::VariantResult& result :
+           testing::run_variants(*device_, node, mode.precision, device_->info().num_groups,
+                                 /*is_timed=*/true, keys)) {
+        if (!result.refusal.empty()) continue;
+        EXPECT_LE(result.error, mode.tolerance) << result.key;
+        printf("%s %d %d %d %d %d %s %.2f us\n", mode.name, static_cast<int>(batch),
+               static_cast<int>(size.channels), static_cast<int>(size.side),
+               static_cast<int>(size.filters), static_cast<int>(size.kernel), result.key.c_str(),
+               result.microseconds);
+      }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Arithmetic, CudaKernel,
     ::testing::Values(

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <random>
 
 #include "base/dtype.h"
@@ -291,12 +292,17 @@ std::string refusals(Device& device, const NodeCase& node, Precision precision) 
 }
 
 std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Precision precision,
-                                        int width, bool is_timed) {
+                                        int width, bool is_timed,
+                                        const std::vector<std::string>& only) {
   const KernelCall call = make_call(node.graph, 0, precision);
   std::vector<VariantResult> results;
   for (const KernelImpl* impl : device.kernels()) {
     if (!impl->supports(call)) continue;
-    for (const std::string& key : impl->variants(call, width)) {
+    std::vector<std::string> keys;
+    std::copy_if(only.begin(), only.end(), std::back_inserter(keys),
+                 [&](const std::string& key) { return impl->knows(key).value_or(false); });
+    if (only.empty()) keys = impl->variants(call, width);
+    for (const std::string& key : keys) {
       VariantResult result;
       result.key = key;
       try {

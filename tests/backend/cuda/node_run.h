@@ -78,10 +78,12 @@ struct VariantResult {
   std::vector<std::string> footprint;
 };
 
-/// Runs every variant of every kernel that supports the case, at one width. Result, workspace and
-/// what lies behind every operand are no numbers; writing behind an operand is an infinite error.
+/// Runs every variant of every kernel that supports the case, at one width, or of the variants with
+/// these keys those that a kernel knows. Result, workspace and what lies behind every operand are
+/// no numbers; writing behind an operand is an infinite error.
 std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Precision precision,
-                                        int width, bool is_timed = false);
+                                        int width, bool is_timed = false,
+                                        const std::vector<std::string>& only = {});
 
 /// Why no kernel supports a case; empty when one does.
 std::string refusals(Device& device, const NodeCase& node, Precision precision);
