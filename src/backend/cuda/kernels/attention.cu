@@ -73,14 +73,6 @@ __device__ void attention_rows(T* y, const T* q, const T* k, const T* v, const T
 }
 
 template <typename T>
-__device__ unsigned pack_pair(float low, float high) {
-  Pack<T, 2> pair;
-  pair.at[0] = from_float<T>(low);
-  pair.at[1] = from_float<T>(high);
-  return *reinterpret_cast<unsigned*>(&pair);
-}
-
-template <typename T>
 __device__ unsigned pair_at(const T* from) {
   return *reinterpret_cast<const unsigned*>(from);
 }
@@ -106,6 +98,7 @@ template <typename T, int kSize>
 __device__ void attention_tiles(T* y, const T* q, const T* k, const T* v, const T* mask,
                                 const AttentionArgs& a) {
   uint4* const shared_packs = shared_memory<uint4>();
+  static_assert(kSize % 32 == 0, "operands are loaded for two products at once");
   constexpr int kPitch = kSize + kAttentionPad;
   constexpr int kColumns = kAttentionKeys / 8;
   T* const key_rows = reinterpret_cast<T*>(shared_packs);
@@ -144,10 +137,12 @@ __device__ void attention_tiles(T* y, const T* q, const T* k, const T* v, const 
 #pragma unroll
     for (int column = 0; column < kColumns; ++column)
 #pragma unroll
-      for (int step = 0; step < kSize / 16; ++step) {
-        const T* const from = key_rows + (column * 8 + row) * kPitch + step * 16 + pair;
-        const unsigned key[2] = {pair_at(from), pair_at(from + 8)};
-        multiply(scores[column], query[step], key, T());
+      for (int step = 0; step < kSize / 16; step += 2) {
+        unsigned keys[4];
+        load_matrices<false>(
+            keys, key_rows + (column * 8 + lane % 8) * kPitch + step * 16 + lane / 8 * 8);
+        multiply(scores[column], query[step], {keys[0], keys[1]}, T());
+        multiply(scores[column], query[step + 1], {keys[2], keys[3]}, T());
       }
 
     float next[2] = {largest[0], largest[1]};
@@ -186,22 +181,17 @@ __device__ void attention_tiles(T* y, const T* q, const T* k, const T* v, const 
 
 #pragma unroll
     for (int step = 0; step < kAttentionKeys / 16; ++step) {
-      const unsigned share[4] = {pack_pair<T>(scores[2 * step][0], scores[2 * step][1]),
-                                 pack_pair<T>(scores[2 * step][2], scores[2 * step][3]),
-                                 pack_pair<T>(scores[2 * step + 1][0], scores[2 * step + 1][1]),
-                                 pack_pair<T>(scores[2 * step + 1][2], scores[2 * step + 1][3])};
+      const unsigned share[4] = {round_pair<T>(scores[2 * step][0], scores[2 * step][1]),
+                                 round_pair<T>(scores[2 * step][2], scores[2 * step][3]),
+                                 round_pair<T>(scores[2 * step + 1][0], scores[2 * step + 1][1]),
+                                 round_pair<T>(scores[2 * step + 1][2], scores[2 * step + 1][3])};
 #pragma unroll
-      for (int column = 0; column < kSize / 8; ++column) {
-        unsigned value[2];
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const T* const from = value_rows + (step * 16 + pair + i * 8) * kPitch + column * 8 + row;
-          Pack<T, 2> two;
-          two.at[0] = from[0];
-          two.at[1] = from[kPitch];
-          value[i] = *reinterpret_cast<unsigned*>(&two);
-        }
-        multiply(result[column], share, value, T());
+      for (int column = 0; column < kSize / 8; column += 2) {
+        unsigned values[4];
+        load_matrices<true>(
+            values, value_rows + (step * 16 + lane % 16) * kPitch + (column + lane / 16) * 8);
+        multiply(result[column], share, {values[0], values[1]}, T());
+        multiply(result[column + 1], share, {values[2], values[3]}, T());
       }
     }
   }
@@ -222,7 +212,7 @@ __device__ void attention_tiles(T* y, const T* q, const T* k, const T* v, const 
       const int d = column * 8 + pair;
       if (d < a.value_size)
         *reinterpret_cast<unsigned*>(to + at * a.y.s + d) =
-            pack_pair<T>(result[column][half * 2] * factor, result[column][half * 2 + 1] * factor);
+            round_pair<T>(result[column][half * 2] * factor, result[column][half * 2 + 1] * factor);
     }
   }
 }

@@ -67,6 +67,24 @@ __device__ inline void multiply(float (&d)[4], const unsigned (&a)[4], const uns
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+/// Four 8 x 8 matrices of 16-bit numbers from shared memory. Lane 8 i + r says where row r of
+/// matrix i lies, 16 bytes at a multiple of 16; lane l holds of each what is in row l / 4, columns
+/// l % 4 * 2 and the next, or, transposed, in column l / 4, rows l % 4 * 2 and the next.
+template <bool kIsTransposed>
+__device__ inline void load_matrices(unsigned (&to)[4], const void* row) {
+  const unsigned at = static_cast<unsigned>(__cvta_generic_to_shared(row));
+  if (kIsTransposed)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at)
+                 : "memory");
+  else
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                 : "r"(at)
+                 : "memory");
+}
+
 /// Begin to copy 16 or 4 bytes to shared memory.
 __device__ inline void begin_copy_16(void* to, const void* from) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(

@@ -181,6 +181,23 @@ void multiply(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], T) 
   }
 }
 
+template <bool kIsTransposed>
+void load_matrices(unsigned (&to)[4], const void* row) {
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) std::abort();  // as a GPU does
+  std::byte* const exchange = gacer::simt::next_exchange();
+  std::memcpy(exchange + lane() * 16, row, 16);
+  gacer::simt::sync_warp();
+  const auto* const shown = reinterpret_cast<const std::uint16_t*>(exchange);
+  const unsigned at = lane() / 4;
+  const unsigned pair = lane() % 4 * 2;
+  for (unsigned i = 0; i < 4; ++i) {
+    const auto number_at = [&](unsigned r, unsigned c) { return shown[(8 * i + r) * 8 + c]; };
+    const unsigned low = kIsTransposed ? number_at(pair, at) : number_at(at, pair);
+    const unsigned high = kIsTransposed ? number_at(pair + 1, at) : number_at(at, pair + 1);
+    to[i] = low | high << 16;
+  }
+}
+
 inline void begin_copy_16(void* to, const void* from) { std::memcpy(to, from, 16); }
 inline void begin_copy_4(void* to, const void* from) { std::memcpy(to, from, 4); }
 inline void end_copies() {}
