@@ -81,13 +81,16 @@ def is_steady(turns):
 def turn_order(contenders, turn):
     """The order of a turn: what ran before leaves its mark on clocks and power.
 
-    So each runs equally often behind each of the others (Williams's designs: once in as many turns
-    as there are contenders, twice in twice as many where their number is odd).
+    So within turns each runs equally often behind each of the others (Williams's designs: once in as
+    many turns as there are contenders, twice in twice as many where their number is odd), and from
+    turn to turn never behind itself.
     """
+    if contenders == 2:
+        return [0, 1]
+    is_reversed = contenders % 2 == 1 and turn // contenders % 2 == 1
     zigzag = [(i + 1) // 2 if i % 2 else -(i // 2) for i in range(contenders)]
-    order = [(k + turn) % contenders for k in zigzag]
-    is_odd_cycle = turn // max(contenders, 1) % 2 == 1
-    return order[::-1] if contenders % 2 == 1 and is_odd_cycle else order
+    order = [(k + (-turn if is_reversed else turn)) % contenders for k in zigzag]
+    return order[::-1] if is_reversed else order
 
 
 def say(text):

@@ -60,14 +60,17 @@ double take_turn(const std::function<double()>& run, std::chrono::milliseconds t
 }  // namespace
 
 std::vector<std::size_t> turn_order(std::size_t contenders, int turn) {
+  if (contenders == 2) return {0, 1};
   std::vector<std::size_t> order;
-  const auto shift = static_cast<std::size_t>(turn) % std::max<std::size_t>(contenders, 1);
+  const std::size_t step = static_cast<std::size_t>(turn) % std::max<std::size_t>(contenders, 1);
+  const bool is_reversed =
+      contenders % 2 == 1 && static_cast<std::size_t>(turn) / contenders % 2 == 1;
+  const std::size_t shift = is_reversed ? contenders - step : step;
   for (std::size_t i = 0; i < contenders; ++i) {
     const std::size_t zigzag = i % 2 == 1 ? (i + 1) / 2 : contenders - i / 2;  // 0, 1, -1, 2, -2…
     order.push_back((zigzag + shift) % contenders);
   }
-  const bool is_odd_cycle = contenders > 0 && static_cast<std::size_t>(turn) / contenders % 2 == 1;
-  if (contenders % 2 == 1 && is_odd_cycle) std::reverse(order.begin(), order.end());
+  if (is_reversed) std::reverse(order.begin(), order.end());
   return order;
 }
 
@@ -141,9 +144,8 @@ GuardResult settle(const std::function<double()>& simple, const std::function<do
   while (!result.regulated_won && is_open()) {
     const int more = std::max(2, result.turns / 4);
     for (int turn = 0; turn < more; ++turn) {
-      if (turn % 2 == 0) simple_ms.push_back(take_turn(simple, options.turn));
+      simple_ms.push_back(take_turn(simple, options.turn));
       regulated_ms.push_back(take_turn(regulated, options.turn));
-      if (turn % 2 == 1) simple_ms.push_back(take_turn(simple, options.turn));
     }
     result = judge(simple_ms, regulated_ms);
   }

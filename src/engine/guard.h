@@ -26,8 +26,9 @@ struct InterleaveOptions {
   std::chrono::milliseconds turn{0};
 };
 /// The order of contenders in a turn. What ran before leaves its mark on caches, clocks and power,
-/// so each runs equally often behind each of the others (Williams's designs: once in as many turns
-/// as there are contenders, twice in twice as many where their number is odd).
+/// so within turns each runs equally often behind each of the others (Williams's designs: once in
+/// as many turns as there are contenders, twice in twice as many where their number is odd), and
+/// from turn to turn never behind itself.
 std::vector<std::size_t> turn_order(std::size_t contenders, int turn);
 
 /// Contenders (each call runs a round and returns its milliseconds) take turns, so that clocks and

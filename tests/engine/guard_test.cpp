@@ -143,11 +143,12 @@ TEST(Guard, SettlingLosesWhatIsSlower) {
 }
 
 TEST(Interleave, EachContenderFollowsEachOtherEquallyOften) {
-  for (std::size_t contenders = 1; contenders <= 9; ++contenders) {
+  for (std::size_t contenders = 3; contenders <= 9; ++contenders) {
     const int turns = static_cast<int>(contenders) * (contenders % 2 == 0 ? 1 : 2);
     std::map<std::pair<std::size_t, std::size_t>, int> pairs;
     for (int turn = 0; turn < turns; ++turn) {
       std::vector<std::size_t> order = turn_order(contenders, turn);
+      EXPECT_NE(turn_order(contenders, turn + 1).front(), order.back());
       for (std::size_t i = 1; i < order.size(); ++i) ++pairs[{order[i - 1], order[i]}];
       std::sort(order.begin(), order.end());
       for (std::size_t i = 0; i < contenders; ++i) EXPECT_EQ(order.at(i), i);
@@ -159,6 +160,12 @@ TEST(Interleave, EachContenderFollowsEachOtherEquallyOften) {
           << pair.second << " behind " << pair.first << " of " << contenders;
     }
   }
+}
+
+TEST(Interleave, TwoContendersFollowEachOther) {
+  EXPECT_EQ(turn_order(1, 5), std::vector<std::size_t>{0});
+  for (int turn = 0; turn < 4; ++turn)
+    EXPECT_EQ(turn_order(2, turn), (std::vector<std::size_t>{0, 1}));
 }
 
 TEST(Interleave, EveryContenderRunsInEveryRound) {

@@ -1,10 +1,13 @@
 #include "engine/model_loader.h"
 
+#include <filesystem>
+
 #include <gtest/gtest.h>
 
 #include <gacer/engine.h>
 
 #include "graph/graph.h"
+#include "onnx/writer.h"
 #include "tests/engine/support.h"
 #include "tests/support/expect_error.h"
 
@@ -29,6 +32,18 @@ TEST(ModelReader, AModelThatWasReadAheadIsTheSame) {
   const TenantSpec other = spec_of("zoo:alexnet", 3);
   EXPECT_EQ(fingerprint(moved.read(other)), fingerprint(cold.read(other)))
       << "of another batch than what was read ahead";
+}
+
+TEST(ModelReader, ReadsAheadOneAfterTheOther) {
+  const testing::TempDir folder;
+  const std::string file = (folder.path / "model.onnx").string();
+  write_onnx(testing::make_random_net(1, 1), file);
+  const std::vector<TenantSpec> ahead = {spec_of(file), spec_of("zoo:alexnet")};
+  ModelReader reader(ahead);
+  reader.read(ahead[1]);
+  std::filesystem::remove(file);
+  EXPECT_GT(reader.read(ahead[0]).num_nodes(), 0) << "it was read when there was a file";
+  testing::expect_error(ErrorKind::kIo, "model.onnx", [&] { reader.read(ahead[0]); });
 }
 
 TEST(ModelReader, WhatCannotBeReadTroublesOnlyWhoAsksForIt) {

@@ -260,15 +260,18 @@ class BenchGpu(unittest.TestCase):
         self.assertEqual((self.root / "profiled").read_text().split(), ["profile_1.db", "profile_new.db"])
 
     def test_each_contender_follows_each_other_equally_often(self):
-        for contenders in range(1, 13):
+        for contenders in range(3, 13):
             turns = contenders * (1 if contenders % 2 == 0 else 2)
             pairs = collections.Counter()
             for turn in range(turns):
                 order = gpu.turn_order(contenders, turn)
                 self.assertEqual(sorted(order), list(range(contenders)))
                 pairs.update(zip(order, order[1:]))
+                self.assertNotEqual(gpu.turn_order(contenders, turn + 1)[0], order[-1])
             self.assertEqual(len(pairs), contenders * (contenders - 1))
             self.assertLessEqual(len(set(pairs.values())), 1)
+        self.assertEqual([gpu.turn_order(2, turn) for turn in range(3)], [[0, 1]] * 3)
+        self.assertEqual(gpu.turn_order(1, 3), [0])
 
     def test_turns_go_on_until_the_medians_are_known(self):
         def turns(**contenders):

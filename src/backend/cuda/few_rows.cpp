@@ -21,7 +21,6 @@ namespace {
 
 constexpr std::int64_t kMaxRows = 64;
 constexpr int kAlignment = 16;
-constexpr int kChunk = 32;  // of k
 constexpr std::size_t kMaxShared = 48 << 10;
 constexpr std::string_view kFamily = "own/few_rows/";
 
@@ -45,20 +44,27 @@ std::size_t shared_bytes(const FewRowsForm& form, int groups) {
          static_cast<std::size_t>(groups) * 8 * sizeof(float);
 }
 
+constexpr std::array<int, 2> kTiles = {1, 2};
+constexpr std::array<int, 3> kWarps = {8, 16, 4};
+
+/// Whether there is a kernel for it that may be launched.
+bool is_legal(const FewRowsForm& form, int groups) {
+  return form.tiles * groups <= 8 && form.warps <= most_warps(form.tiles, groups) &&
+         shared_bytes(form, groups) <= kMaxShared;
+}
+
 /// Forms worth trying: enough warps that each has work.
 std::vector<FewRowsForm> forms_of(const BlasProduct& p, int groups) {
-  constexpr std::array<int, 3> kWarps = {8, 16, 4};
   constexpr std::int64_t kManyColumns = 2048;
   std::vector<FewRowsForm> forms;
-  for (const int tiles : {1, 2}) {
-    if (tiles == 2 && (p.n < kManyColumns || groups > 4)) continue;
+  for (const int tiles : kTiles) {
+    if (tiles == 2 && p.n < kManyColumns) continue;
     const int step = kChunk * chunks_at_once(tiles, groups);  // of k that a warp takes at once
     const std::int64_t steps = (p.k + step - 1) / step;
     for (const int warps : kWarps) {
       const FewRowsForm form{tiles, warps};
       if ((warps > 4 && warps / 2 >= steps) || (warps == 4 && steps >= 16)) continue;
-      if (warps <= most_warps(tiles, groups) && shared_bytes(form, groups) <= kMaxShared)
-        forms.push_back(form);
+      if (is_legal(form, groups)) forms.push_back(form);
     }
   }
   return forms;
@@ -202,11 +208,14 @@ class FewRows final : public OwnKernels<FewRowsPlan> {
   }
   std::unique_ptr<Kernel> build(const KernelCall& call, FewRowsPlan plan,
                                 const std::string& key) const override {
-    const auto form = std::find_if(plan.forms.begin(), plan.forms.end(),
-                                   [&](const FewRowsForm& f) { return key == f.key(); });
-    if (form == plan.forms.end()) return nullptr;
-    const FewRowsForm chosen = *form;
-    return std::make_unique<FewRowsKernel>(services(), call, std::move(plan), chosen);
+    // Whether it is worth trying or not: it may come from an older plan.
+    for (const int tiles : kTiles)
+      for (const int warps : kWarps) {
+        const FewRowsForm form{tiles, warps};
+        if (key != form.key() || !is_legal(form, plan.groups)) continue;
+        return std::make_unique<FewRowsKernel>(services(), call, std::move(plan), form);
+      }
+    return nullptr;
   }
 
   ProductPlanner planner_;

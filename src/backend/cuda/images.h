@@ -8,7 +8,7 @@ namespace gacer::cuda {
 /// for an unknown file.
 const void* find_image(std::string_view file);
 
-/// Another one where the sources in kernels/ are others.
+/// Another one where this folder's sources or the CUDA toolkit are others.
 std::string_view kernel_digest();
 
 }  // namespace gacer::cuda

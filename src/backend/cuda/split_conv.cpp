@@ -21,8 +21,7 @@ namespace gacer::cuda {
 namespace {
 
 constexpr std::string_view kFamily = "own/split_conv/";
-constexpr int kChunk = 32;  // channels
-constexpr int kTile = 16;   // filters
+constexpr int kTile = 16;  // filters
 constexpr std::size_t kMaxShared = 144 << 10;
 constexpr std::size_t kMaxForms = 5;
 constexpr std::size_t kMaxClusterForms = 3;
@@ -71,7 +70,8 @@ int num_tiles(const SplitForm& form, const SplitConvArgs& a) {
 }
 
 /// Rough cycles: what a multiprocessor has to load and multiply, and the latency of each turn.
-double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
+double estimate(const SplitForm& form, const SplitConvPlan& plan, int num_sms) {
+  const SplitConvArgs& a = plan.args;
   constexpr double kBytesPerCycle = 64;          // from L2 to a multiprocessor
   constexpr double kDeviceBytesPerCycle = 4096;  // from L2 to all
   constexpr double kCyclesPerProduct = 2;
@@ -79,13 +79,15 @@ double estimate(const SplitForm& form, const SplitConvArgs& a, int num_sms) {
   constexpr double kClusterSync = 1000;
   const int blocks = num_tiles(form, a) * form.cluster;
   const int sharers = form.warps * form.cluster;
-  const double bytes = a.chunks * chunk_loads(form.tiles, form.groups) * 512.0 / form.cluster;
+  const double bytes =
+      a.chunks * chunk_loads(form.tiles, form.groups, plan.has_prologue) * 512.0 / form.cluster;
   const double products = a.chunks * 2.0 * form.tiles * form.groups / form.cluster;
   const double block = std::max(bytes / kBytesPerCycle, products * kCyclesPerProduct);
   const double sums = form.warps * 8.0 * form.groups * kTile * form.tiles * 8 / 128;
-  const int unroll = chunks_at_once(form.tiles, form.groups);
+  const int unroll = chunks_at_once(form.tiles, form.groups, plan.has_prologue);
   const int waves = ceil_div(blocks, num_sms);
-  const int side_by_side = std::max(1, resident_warps(form.tiles, form.groups) / form.warps);
+  const int side_by_side =
+      std::max(1, resident_warps(form.tiles, form.groups, plan.has_prologue) / form.warps);
   return std::max(waves * (block + sums), blocks * bytes / kDeviceBytesPerCycle) +
          kTurn * ceil_div(waves, side_by_side) * (1 + ceil_div(a.chunks, sharers * unroll)) +
          (form.cluster > 1 ? kClusterSync : 0);
@@ -107,7 +109,8 @@ std::optional<SplitForm> find_form(const std::string& key) {
 }
 
 /// The best of each tile without and with clusters, the best tiles first.
-std::vector<SplitForm> forms_of(const SplitConvArgs& a, const Context& context) {
+std::vector<SplitForm> forms_of(const SplitConvPlan& plan, const Context& context) {
+  const SplitConvArgs& a = plan.args;
   std::vector<SplitForm> forms;
   for (const bool has_cluster : {false, true}) {
     std::vector<std::pair<double, SplitForm>> rated;
@@ -123,7 +126,7 @@ std::vector<SplitForm> forms_of(const SplitConvArgs& a, const Context& context) 
               continue;
             // Tiles that occupy the device need no help.
             if (has_cluster && num_tiles(form, a) >= context.num_sms()) continue;
-            const double cycles = estimate(form, a, context.num_sms());
+            const double cycles = estimate(form, plan, context.num_sms());
             if (best.first == 0 || cycles < best.first) best = {cycles, form};
           }
         if (best.first > 0) rated.push_back(best);
@@ -227,7 +230,7 @@ Result<SplitConvPlan> plan_split_conv(const KernelCall& call, const Context& con
   const SplitConvArgs& a = plan.args;
   const double flop = 2.0 * a.pixels * a.filters * a.chunks * kChunk;
   if (flop > kMaxFlop) return refuse("{:.1f} GFLOP are too many for small tiles", flop * 1e-9);
-  plan.forms = forms_of(a, context);
+  plan.forms = forms_of(plan, context);
   return plan;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/kernel_list.h"
@@ -57,11 +58,12 @@ void set_rows(ThinConvPlan& plan, int rows) {
   a.patch_w = (kThinConvWidth - 1) * a.stride_w + (a.kernel_w - 1) * a.dilation_w + 1;
 }
 
-/// Whether the elements of one image, and of what a window sees beside it, have 32-bit offsets.
+/// Whether the elements of one image have 32-bit offsets, and those that windows see beside it.
 bool fits_32_bits(const WindowArgs& window, int channels) {
-  return window.x_c * (channels - 1) + window.x_h * (window.in_h - 1) +
-             window.x_w * (window.in_w - 1) <=
-         1 << 30;
+  constexpr std::int64_t kBeside = 4096;  // rows or columns; a patch has less in shared memory
+  return window.x_c * (channels - 1) + window.x_h * (window.in_h + kBeside) +
+             window.x_w * (window.in_w + kBeside) <=
+         std::numeric_limits<int>::max();
 }
 
 Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
@@ -111,7 +113,7 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   a.dilation_w = window->dilation_w;
   a.num_taps = num_groups(a) * a.kernel_h * a.kernel_w;
   a.k_steps = (a.num_taps + 3) / 4;
-  if (!fits_32_bits(*window, a.channels)) return refuse("an image of more than 2^30 elements");
+  if (!fits_32_bits(*window, a.channels)) return refuse("an image whose elements lie 2^31 apart");
   a.x_n = window->x_n;
   a.x_c = static_cast<int>(window->x_c);
   a.x_h = static_cast<int>(window->x_h);

@@ -8,11 +8,10 @@
 #include "backend/cuda/kernels/tiles.h"
 
 using gacer::cuda::FewRowsArgs;
+using gacer::cuda::kChunk;
 using gacer::cuda::most_warps;
 
 namespace {
-
-constexpr int kChunk = 32;  // of k, for two products
 
 /// Evaluated here, because device code may not call the function.
 template <int kTiles, int kGroups>

@@ -8,6 +8,9 @@
 
 /// Declares a kernel.
 #define GACER_KERNEL(name, ...) extern "C" __global__ void name(__VA_ARGS__)
+/// The same for blocks of at most `threads`.
+#define GACER_KERNEL_UP_TO(threads, name, ...) \
+  extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 /// The same for blocks of at most `threads`, of which `blocks` shall find registers on a
 /// multiprocessor.
 #define GACER_KERNEL_OF(threads, blocks, name, ...) \

@@ -13,6 +13,7 @@
 #include "backend/cuda/kernels/tiles.h"
 
 using gacer::cuda::kAddOperand;
+using gacer::cuda::kChunk;
 using gacer::cuda::kNoOperand;
 using gacer::cuda::kSplitConvMaxCluster;
 using gacer::cuda::most_warps;
@@ -23,8 +24,6 @@ namespace {
 /// Evaluated here, because device code may not call the function.
 template <int kTiles, int kGroups, bool kHasPrologue>
 constexpr int kUnrollOf = gacer::cuda::chunks_at_once(kTiles, kGroups, kHasPrologue);
-
-constexpr int kChunk = 32;  // channels
 
 template <typename T>
 struct PairOf;

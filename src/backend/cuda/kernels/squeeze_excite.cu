@@ -210,9 +210,9 @@ __device__ void squeeze_excite(T* y, const T* x, const T* w1, const float* b1, c
 }  // namespace
 
 #define MAKE(suffix, T)                                                                \
-  GACER_KERNEL_OF(kSqueezeExciteThreads, 2, squeeze_excite_##suffix, T* y, const T* x, \
-                  const T* w1, const float* b1, const T* w2, const float* b2,          \
-                  SqueezeExciteArgs a) {                                               \
+  GACER_KERNEL_UP_TO(kSqueezeExciteThreads, squeeze_excite_##suffix, T* y, const T* x, \
+                     const T* w1, const float* b1, const T* w2, const float* b2,       \
+                     SqueezeExciteArgs a) {                                            \
     squeeze_excite<T>(y, x, w1, b1, w2, b2, a);                                        \
   }
 GACER_FOR_FLOATS(MAKE)

@@ -104,7 +104,7 @@ __device__ void copy_patch(uint2* patch, const In* image, const Place& place,
       copy_group<4, T>(patch, image, channels, h0, w0, a);
     else
       copy_group<8, T>(patch, image, channels, h0, w0, a);
-    image += kThinConvGroup * a.x_c;
+    image += static_cast<long long>(kThinConvGroup) * a.x_c;
     patch += area;
   }
 }

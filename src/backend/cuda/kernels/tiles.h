@@ -4,11 +4,12 @@
 
 namespace gacer::cuda {
 
+inline constexpr int kChunk = 32;  ///< of the long axis, for two products
+
 /// Warps that a block may have: large tiles need the registers of more.
 constexpr int most_warps(int tiles, int groups) { return tiles * groups >= 8 ? 8 : 16; }
 
-/// Loads of 16 bytes that a thread makes for a chunk of 32 of the long axis; a prologue loads scale
-/// and shift too.
+/// Loads of 16 bytes that a thread makes for a chunk; a prologue loads scale and shift too.
 constexpr int chunk_loads(int tiles, int groups, bool has_prologue = false) {
   return 2 * tiles + groups + (has_prologue ? 2 : 0);
 }
@@ -26,8 +27,9 @@ constexpr int chunks_at_once(int tiles, int groups, bool has_prologue = false) {
 }
 
 /// Warps that find registers on a multiprocessor side by side, about.
-constexpr int resident_warps(int tiles, int groups) {
-  const int loads = chunk_loads(tiles, groups) * chunks_at_once(tiles, groups);
+constexpr int resident_warps(int tiles, int groups, bool has_prologue = false) {
+  const int loads =
+      chunk_loads(tiles, groups, has_prologue) * chunks_at_once(tiles, groups, has_prologue);
   return (64 << 10) / 32 / (other_registers(tiles, groups) + 4 * loads);
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <new>
 #include <random>
 #include <string>
 #include <tuple>
@@ -21,6 +22,9 @@
 namespace {
 
 using gacer::simt::Kernel;
+
+constexpr int kMostShared = 227 << 10;       // bytes of a block
+constexpr std::align_val_t kAlignment{256};  // of memory
 
 /// tests/backend/cuda/tickets.h
 void take(unsigned* counter, unsigned* tickets) {
@@ -160,6 +164,22 @@ void for_each_edge(const CUgraph_st& graph, const Visit& visit) {
     for (const auto& [before, edge] : node->before) visit(before, node.get(), edge);
 }
 
+/// Whether a GPU would launch it.
+bool may_launch(const CUlaunchConfig& config, const Kernel& kernel) {
+  constexpr unsigned kMostAlongYZ = 65535;
+  constexpr unsigned kMostCluster = 8;
+  unsigned cluster = 1;
+  for (unsigned i = 0; i < config.numAttrs; ++i)
+    if (config.attrs[i].id == CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION)
+      cluster = config.attrs[i].value.clusterDim.z;
+  const unsigned threads = config.blockDimX * config.blockDimY * config.blockDimZ;
+  return threads >= 1 && threads <= kernel.most_threads &&
+         config.sharedMemBytes <= kernel.most_shared_bytes && config.gridDimX >= 1 &&
+         config.gridDimX <= 0x7FFFFFFF && config.gridDimY >= 1 && config.gridDimY <= kMostAlongYZ &&
+         config.gridDimZ >= 1 && config.gridDimZ <= kMostAlongYZ && cluster <= kMostCluster &&
+         config.gridDimZ % cluster == 0;
+}
+
 template <typename T>
 T* handle(std::uintptr_t value) {
   return reinterpret_cast<T*>(value);
@@ -185,7 +205,7 @@ CUresult cuDeviceGetAttribute(int* value, CUdevice_attribute which, CUdevice) {
     case CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR:
       return *value = 9, CUDA_SUCCESS;
     case CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN:
-      return *value = 227 << 10, CUDA_SUCCESS;
+      return *value = kMostShared, CUDA_SUCCESS;
     default:
       return *value = 0, CUDA_SUCCESS;
   }
@@ -224,10 +244,10 @@ CUresult cuCtxFromGreenCtx(CUcontext* made, CUgreenCtx green) {
 }
 
 CUresult cuMemAlloc(CUdeviceptr* made, std::size_t bytes) {
-  return *made = reinterpret_cast<CUdeviceptr>(new char[bytes]), CUDA_SUCCESS;
+  return *made = reinterpret_cast<CUdeviceptr>(::operator new(bytes, kAlignment)), CUDA_SUCCESS;
 }
 CUresult cuMemFree(CUdeviceptr address) {
-  return delete[] reinterpret_cast<char*>(address), CUDA_SUCCESS;
+  return ::operator delete(reinterpret_cast<void*>(address), kAlignment), CUDA_SUCCESS;
 }
 CUresult cuMemGetInfo(std::size_t* free, std::size_t* total) {
   return *free = *total = std::size_t{1} << 40, CUDA_SUCCESS;
@@ -306,11 +326,15 @@ CUresult cuFuncGetAttribute(int* value, CUfunction_attribute, CUfunction) {
 CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, CUfunction, int, std::size_t) {
   return *blocks = 1, CUDA_SUCCESS;
 }
-CUresult cuKernelSetAttribute(CUfunction_attribute, int, CUkernel, CUdevice) {
+CUresult cuKernelSetAttribute(CUfunction_attribute which, int value, CUkernel kernel, CUdevice) {
+  if (which != CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES || value > kMostShared)
+    return CUDA_ERROR_INVALID_VALUE;
+  reinterpret_cast<Kernel*>(kernel)->most_shared_bytes = static_cast<std::size_t>(value);
   return CUDA_SUCCESS;
 }
 CUresult cuLaunchKernelEx(const CUlaunchConfig* config, CUfunction kernel, void** arguments,
                           void**) {
+  if (!may_launch(*config, *reinterpret_cast<Kernel*>(kernel))) return CUDA_ERROR_INVALID_VALUE;
   CUDA_KERNEL_NODE_PARAMS params = {};
   params.kern = reinterpret_cast<CUkernel>(kernel);
   params.gridDimX = config->gridDimX;

@@ -49,18 +49,32 @@ struct Warp {
 };
 
 struct Block {
-  Block(unsigned threads, std::size_t shared_bytes)
-      : barrier(threads), shared((shared_bytes + 63) / 64 + 1) {
+  Block(unsigned threads, std::size_t bytes)
+      : barrier(threads), shared_bytes(bytes), shared(bytes / 64 + 2) {
     std::memset(static_cast<void*>(shared.data()), 0xFF, shared.size() * sizeof(shared[0]));
     for (unsigned first = 0; first < threads; first += kWarp)
       warps.emplace_back(std::min(kWarp, threads - first));
+  }
+  /// Whether nothing was written behind the shared memory.
+  bool is_end_intact() const {
+    const std::byte* const begin = shared[0].bytes;
+    return std::all_of(begin + shared_bytes, begin + shared.size() * sizeof(shared[0]),
+                       [](std::byte b) { return b == std::byte{0xFF}; });
   }
   struct alignas(64) Line {
     std::byte bytes[64];
   };
   Barrier barrier;
   std::vector<Warp> warps;
-  std::vector<Line> shared;
+  std::size_t shared_bytes;
+  std::vector<Line> shared;  ///< and some more
+};
+
+struct Copy {
+  void* to;
+  const void* from;
+  std::size_t bytes;
+  int group;
 };
 
 struct Fiber {
@@ -69,6 +83,8 @@ struct Fiber {
   Block* block = nullptr;
   Warp* warp = nullptr;
   unsigned exchanges = 0;
+  std::vector<Copy> copies;  ///< that are under way
+  int groups = 0;            ///< of copies, so far
   bool has_ended = false;
 };
 
@@ -148,6 +164,11 @@ void run_cluster(Dim first) {
       std::abort();
     }
   }
+  for (const auto& block : state.cluster) {
+    if (block->is_end_intact()) continue;
+    std::fputs("a kernel wrote behind its shared memory\n", stderr);
+    std::abort();
+  }
 }
 
 }  // namespace
@@ -162,6 +183,20 @@ void sync_block() { wait(state.fiber->block->barrier); }
 void sync_warp() { wait(state.fiber->warp->barrier); }
 void sync_cluster() { wait(*state.cluster_barrier); }
 std::byte* next_exchange() { return state.fiber->warp->exchange[state.fiber->exchanges++ % 2]; }
+
+void begin_copy(void* to, const void* from, std::size_t bytes) {
+  Fiber& fiber = *state.fiber;
+  fiber.copies.push_back({to, from, bytes, fiber.groups});
+}
+void end_copies() { ++state.fiber->groups; }
+void wait_for_copies(int later) {
+  Fiber& fiber = *state.fiber;
+  std::erase_if(fiber.copies, [&](const Copy& copy) {
+    if (copy.group >= fiber.groups - later) return false;
+    std::memcpy(copy.to, copy.from, copy.bytes);
+    return true;
+  });
+}
 
 void run(const Launch& launch, const std::function<void()>& body) {
   state.launch = &launch;

@@ -48,12 +48,21 @@ void sync_cluster();
 std::byte* next_exchange();
 constexpr std::size_t kExchangeBytes = 64;
 
-/// Runs `body` as every thread of a launch. Memory that the launch shares is no numbers before.
+/// Copies of a thread that are done when it waits for them, in groups.
+void begin_copy(void* to, const void* from, std::size_t bytes);
+void end_copies();
+/// For all groups but the last `later`.
+void wait_for_copies(int later);
+
+/// Runs `body` as every thread of a launch. The shared memory that it asked for is no numbers
+/// before; the program ends when something is written behind that.
 void run(const Launch& launch, const std::function<void()>& body);
 
 struct Kernel {
   std::vector<std::size_t> argument_bytes;
   std::function<void(void** arguments)> call;  ///< as one thread
+  unsigned most_threads = 1024;                ///< of a block
+  std::size_t most_shared_bytes = 48 << 10;
 };
 
 /// Kernels by name.
@@ -61,16 +70,21 @@ std::map<std::string, Kernel>& kernels();
 
 template <typename... Arguments, std::size_t... kIndices>
 Kernel make_kernel(void (*function)(Arguments...), std::index_sequence<kIndices...>) {
-  return {{sizeof(Arguments)...}, [function](void** arguments) {
-            function(*static_cast<std::remove_reference_t<Arguments>*>(arguments[kIndices])...);
-          }};
+  Kernel kernel;
+  kernel.argument_bytes = {sizeof(Arguments)...};
+  kernel.call = [function](void** arguments) {
+    function(*static_cast<std::remove_reference_t<Arguments>*>(arguments[kIndices])...);
+  };
+  return kernel;
 }
 
 /// A kernel of this program, at start-up.
 struct Registered {
   template <typename... Arguments>
-  Registered(const char* name, void (*function)(Arguments...)) {
-    kernels()[name] = make_kernel(function, std::index_sequence_for<Arguments...>());
+  Registered(const char* name, void (*function)(Arguments...), unsigned most_threads = 1024) {
+    Kernel& kernel = kernels()[name];
+    kernel = make_kernel(function, std::index_sequence_for<Arguments...>());
+    kernel.most_threads = most_threads;
   }
 };
 

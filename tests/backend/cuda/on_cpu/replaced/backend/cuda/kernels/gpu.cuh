@@ -13,15 +13,18 @@
 #include "base/dtype.h"
 #include "tests/backend/cuda/on_cpu/simt.h"
 
-#define GACER_KERNEL(name, ...)                                        \
-  extern "C" void name(__VA_ARGS__);                                   \
-  static const gacer::simt::Registered registered_##name(#name, name); \
+#define GACER_KERNEL_UP_TO(threads, name, ...)                                  \
+  extern "C" void name(__VA_ARGS__);                                            \
+  static const gacer::simt::Registered registered_##name(#name, name, threads); \
   extern "C" void name(__VA_ARGS__)
-#define GACER_KERNEL_OF(threads, blocks, name, ...) GACER_KERNEL(name, __VA_ARGS__)
+#define GACER_KERNEL(name, ...) GACER_KERNEL_UP_TO(1024, name, __VA_ARGS__)
+#define GACER_KERNEL_OF(threads, blocks, name, ...) GACER_KERNEL_UP_TO(threads, name, __VA_ARGS__)
 
 #define __device__
 #define __noinline__
-#define __shared__ static  // blocks run one after the other, but for those of a cluster
+// Blocks run one after the other, but for those of a cluster, which must not have any of these.
+// What a block leaves there the next one finds.
+#define __shared__ static
 #define threadIdx (gacer::simt::place().thread)
 #define blockIdx (gacer::simt::place().block)
 #define blockDim (gacer::simt::launch().block)
@@ -198,11 +201,19 @@ void load_matrices(unsigned (&to)[4], const void* row) {
   }
 }
 
-inline void begin_copy_16(void* to, const void* from) { std::memcpy(to, from, 16); }
-inline void begin_copy_4(void* to, const void* from) { std::memcpy(to, from, 4); }
-inline void end_copies() {}
+template <std::size_t kBytes>
+void begin_copy(void* to, const void* from) {
+  for (const void* address : {static_cast<const void*>(to), from})  // as a GPU does
+    if (reinterpret_cast<std::uintptr_t>(address) % kBytes != 0) std::abort();
+  gacer::simt::begin_copy(to, from, kBytes);
+}
+inline void begin_copy_16(void* to, const void* from) { begin_copy<16>(to, from); }
+inline void begin_copy_4(void* to, const void* from) { begin_copy<4>(to, from); }
+inline void end_copies() { gacer::simt::end_copies(); }
 template <int kLater>
-void wait_for_copies() {}
+void wait_for_copies() {
+  gacer::simt::wait_for_copies(kLater);
+}
 
 inline void arrive_at_cluster() {}
 inline void wait_for_cluster() { gacer::simt::sync_cluster(); }
