@@ -8,7 +8,8 @@ torchvision and onnx. Three phases, so that nothing disturbs what is timed: gace
 every cell (what an earlier call, say with --plan-only, has done in the same work folder with the
 same program and options is taken); PyTorch loads and compiles every model; then, cell by cell,
 gacer's plans (a process that has loaded the saved plans with the profile's help alone) and
-PyTorch's peers take short turns, each equally often after each other one, and the medians of all rounds are kept.
+PyTorch's peers take short turns, each equally often after each other one, and the medians of all
+rounds are kept.
 
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
 widest search and frozen weights (models are tuned side by side, as all compiling here is, so that

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "backend/cuda/blas_plan.h"
 #include "backend/cuda/capture.h"
@@ -51,6 +52,14 @@ constexpr std::array<int, 3> kWarps = {8, 16, 4};
 bool is_legal(const FewRowsForm& form, int groups) {
   return form.tiles * groups <= 8 && form.warps <= most_warps(form.tiles, groups) &&
          shared_bytes(form, groups) <= kMaxShared;
+}
+
+/// The form of a key, worth trying or not: it may come from an older plan.
+std::optional<FewRowsForm> find_form(const std::string& key) {
+  for (const int tiles : kTiles)
+    for (const int warps : kWarps)
+      if (const FewRowsForm form{tiles, warps}; key == form.key()) return form;
+  return std::nullopt;
 }
 
 /// Forms worth trying: enough warps that each has work.
@@ -208,14 +217,9 @@ class FewRows final : public OwnKernels<FewRowsPlan> {
   }
   std::unique_ptr<Kernel> build(const KernelCall& call, FewRowsPlan plan,
                                 const std::string& key) const override {
-    // Whether it is worth trying or not: it may come from an older plan.
-    for (const int tiles : kTiles)
-      for (const int warps : kWarps) {
-        const FewRowsForm form{tiles, warps};
-        if (key != form.key() || !is_legal(form, plan.groups)) continue;
-        return std::make_unique<FewRowsKernel>(services(), call, std::move(plan), form);
-      }
-    return nullptr;
+    const std::optional<FewRowsForm> form = find_form(key);
+    if (!form || !is_legal(*form, plan.groups)) return nullptr;
+    return std::make_unique<FewRowsKernel>(services(), call, std::move(plan), *form);
   }
 
   ProductPlanner planner_;

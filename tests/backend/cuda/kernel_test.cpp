@@ -11,6 +11,7 @@
 namespace gacer {
 namespace {
 
+using testing::conv;
 using testing::convert;
 using testing::Kept;
 using testing::make_case;
@@ -27,15 +28,6 @@ PostOp operand(PostOp::Kind kind) {
   PostOp post;
   post.kind = kind;
   return post;
-}
-
-Attributes conv(std::int64_t kernel, std::int64_t stride, std::int64_t group = 1) {
-  Attributes a;
-  a.set("kernel_shape", std::vector<std::int64_t>{kernel, kernel});
-  a.set("strides", std::vector<std::int64_t>{stride, stride});
-  a.set("pads", std::vector<std::int64_t>(4, kernel / 2));
-  a.set("group", group);
-  return a;
 }
 
 struct Arithmetic {

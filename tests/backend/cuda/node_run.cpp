@@ -204,6 +204,15 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
   return made;
 }
 
+Attributes conv(std::int64_t kernel, std::int64_t stride, std::int64_t group) {
+  Attributes a;
+  a.set("kernel_shape", std::vector<std::int64_t>{kernel, kernel});
+  a.set("strides", std::vector<std::int64_t>{stride, stride});
+  a.set("pads", std::vector<std::int64_t>(4, kernel / 2));
+  a.set("group", group);
+  return a;
+}
+
 NodeCase make_resize_case(const Shape& image, const Shape& result, Attributes attributes,
                           unsigned seed) {
   return make_integer_case("Resize", image, {{}, {}, result.dims()}, std::move(attributes), seed);

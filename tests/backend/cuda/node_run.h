@@ -47,6 +47,10 @@ NodeCase make_case(const std::string& op, const std::vector<Shape>& operands,
                    const std::vector<int>& constants, Attributes attributes = {},
                    std::vector<PostOp> posts = {}, unsigned seed = 1);
 
+/// Attributes of a convolution with a square window whose result is as large as the image, at
+/// stride 1 and with a window of odd size.
+Attributes conv(std::int64_t kernel, std::int64_t stride, std::int64_t group = 1);
+
 /// The same case with its weights (constants of rank 2 and more) times a factor.
 NodeCase scale_weights(const NodeCase& from, float factor);
 

@@ -9,13 +9,10 @@
 
 using gacer::cuda::FewRowsArgs;
 using gacer::cuda::kChunk;
+using gacer::cuda::kChunksAtOnce;
 using gacer::cuda::most_warps;
 
 namespace {
-
-/// Evaluated here, because device code may not call the function.
-template <int kTiles, int kGroups>
-constexpr int kUnrollOf = gacer::cuda::chunks_at_once(kTiles, kGroups);
 
 /// A block makes 16 * kTiles columns of y for up to 8 * kGroups rows; its warps share k.
 template <typename T, int kTiles, int kGroups>
@@ -23,7 +20,7 @@ __device__ void few_rows(void* y, const T* x, const T* w, const T* c, const T* b
                          const FewRowsArgs& a) {
   float* const parts = shared_memory<float>();
   constexpr int kWide = 16 * kTiles;
-  constexpr int kUnroll = kUnrollOf<kTiles, kGroups>;
+  constexpr int kUnroll = kChunksAtOnce<kTiles, kGroups>;
   constexpr int kRows = 8 * kGroups;
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;

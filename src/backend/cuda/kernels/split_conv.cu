@@ -14,16 +14,13 @@
 
 using gacer::cuda::kAddOperand;
 using gacer::cuda::kChunk;
+using gacer::cuda::kChunksAtOnce;
 using gacer::cuda::kNoOperand;
 using gacer::cuda::kSplitConvMaxCluster;
 using gacer::cuda::most_warps;
 using gacer::cuda::SplitConvArgs;
 
 namespace {
-
-/// Evaluated here, because device code may not call the function.
-template <int kTiles, int kGroups, bool kHasPrologue>
-constexpr int kUnrollOf = gacer::cuda::chunks_at_once(kTiles, kGroups, kHasPrologue);
 
 template <typename T>
 struct PairOf;
@@ -66,7 +63,7 @@ __device__ void split_conv(T* y, const T* x, const uint4* weights, const float* 
   constexpr int kWide = 16 * kTiles;
   constexpr int kPitch = kWide + 4;
   constexpr int kPixels = 8 * kGroups;
-  constexpr int kUnroll = kUnrollOf<kTiles, kGroups, kHasPrologue>;
+  constexpr int kUnroll = kChunksAtOnce<kTiles, kGroups, kHasPrologue>;
   const int warps = blockDim.x / 32;
   const int warp = threadIdx.x / 32;
   const int lane = threadIdx.x % 32;

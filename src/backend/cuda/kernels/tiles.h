@@ -26,6 +26,10 @@ constexpr int chunks_at_once(int tiles, int groups, bool has_prologue = false) {
   return chunks < 1 ? 1 : chunks > most ? most : chunks;
 }
 
+/// The same for kernels, which may not call the function.
+template <int kTiles, int kGroups, bool kHasPrologue = false>
+constexpr int kChunksAtOnce = chunks_at_once(kTiles, kGroups, kHasPrologue);
+
 /// Warps that find registers on a multiprocessor side by side, about.
 constexpr int resident_warps(int tiles, int groups, bool has_prologue = false) {
   const int loads =

@@ -7,25 +7,19 @@
 namespace gacer {
 namespace {
 
-Attributes window(std::int64_t size, std::int64_t group = 1) {
-  Attributes a;
-  a.set("kernel_shape", std::vector<std::int64_t>{size, size});
-  a.set("strides", std::vector<std::int64_t>{1, 1});
-  a.set("pads", std::vector<std::int64_t>(4, size / 2));
-  a.set("group", group);
-  return a;
-}
-
 // kernel_test.cpp leaves out what no kernel takes here; these must take what they are for.
 TEST(OwnDevice, KernelsTakeWhatTheyAreFor) {
   Attributes transposed;
   transposed.set("transB", std::int64_t{1});
   const std::vector<std::pair<std::string, testing::NodeCase>> cases = {
-      {"thin_conv", testing::make_case("Conv", {{1, 3, 9, 9}, {16, 3, 3, 3}}, {1}, window(3))},
-      {"split_conv", testing::make_case("Conv", {{1, 32, 7, 7}, {32, 32, 3, 3}}, {1}, window(3))},
-      {"depthwise", testing::make_case("Conv", {{1, 16, 7, 7}, {16, 1, 3, 3}}, {1}, window(3, 16))},
+      {"thin_conv",
+       testing::make_case("Conv", {{1, 3, 9, 9}, {16, 3, 3, 3}}, {1}, testing::conv(3, 1))},
+      {"split_conv",
+       testing::make_case("Conv", {{1, 32, 7, 7}, {32, 32, 3, 3}}, {1}, testing::conv(3, 1))},
+      {"depthwise",
+       testing::make_case("Conv", {{1, 16, 7, 7}, {16, 1, 3, 3}}, {1}, testing::conv(3, 1, 16))},
       {"few_rows", testing::make_case("Gemm", {{8, 64}, {32, 64}, {32}}, {1, 2}, transposed)},
-      {"pool", testing::make_case("MaxPool", {{1, 16, 8, 8}}, {}, window(3))},
+      {"pool", testing::make_case("MaxPool", {{1, 16, 8, 8}}, {}, testing::conv(3, 1))},
       {"rows", testing::make_case("GlobalAveragePool", {{1, 16, 8, 8}}, {})},
   };
   Device& device = *testing::cuda_device(nullptr);
