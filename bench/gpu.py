@@ -12,8 +12,8 @@ PyTorch's peers take short turns, each equally often after each other one, and t
 rounds are kept.
 
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
-widest search and frozen weights (models are tuned side by side, as all compiling here is, so that
-candidates are timed beside other models' work; a model that --autotune-limit ends is listed as
+widest search and frozen weights (models are tuned side by side, as all compiling here is, but their
+candidates are timed one at a time, as CUDA graphs; a model that --autotune-limit ends is listed as
 missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call;
 peers/tune_blocks.py fills that on all cores before). --mps: mixes as one
 process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
@@ -237,7 +237,7 @@ class Bench:
         for model in models:
             log = open(self.file(f"warm_{kind}_{model}.log"), "w")
             command = [sys.executable, str(WORKER), str(self.args.batch), "--warm", model,
-                       self.export(model)[0], kind]
+                       self.export(model)[0], kind, self.file("timing")]
             warming.append((model, subprocess.Popen(command, stdout=log, stderr=log)))
         failed = {}
         while warming:

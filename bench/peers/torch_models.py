@@ -1,8 +1,9 @@
 """PyTorch on the models of gacer's zoo, as a worker that answers requests for timed rounds.
 
 Usage: torch_models.py BATCH          requests on standard input, answers on standard output (JSON)
-       torch_models.py BATCH --warm MODEL WEIGHTS [autotuned]
-                                      compiles once, which fills the compiler's cache on disk
+       torch_models.py BATCH --warm MODEL WEIGHTS [KIND [LOCK]]
+                                      compiles once, which fills the compiler's cache on disk; who
+                                      names the same LOCK times no candidate at the same time
 
 fp16, channels_last, torchvision's own modules with the weights of gacer's ONNX file. Requests:
   {"load": MODEL, "weights": FILE.onnx, "input": FILE.npy}   loads, compiles, captures
@@ -30,8 +31,10 @@ import torch
 import torch._dynamo
 import torch._inductor
 import torchvision
+from graph_timer import GraphTimer
 from meeting import Meeting
 from onnx import numpy_helper
+from turnstile import Turnstile
 
 WARM_ROUNDS = 3
 KINDS = ("compiled", "autotuned")
@@ -82,15 +85,18 @@ def on_device(model):
 
 
 @contextlib.contextmanager
-def settings_of(kind):
-    """What must hold while a model of a kind is compiled, which its first run does."""
+def settings_of(kind, timer=None):
+    """What must hold while a model of a kind is compiled, which its first run does.
+
+    `timer`: what times its candidates, a GraphTimer where nothing is said.
+    """
     if kind == "compiled":
         yield
         return
     # Tracing asks for `freezing` too, so it is no option of torch.compile alone. Models that share
     # their class share a limit of compiled forms, which counts both kinds.
     with torch._inductor.config.patch(freezing=True), torch._dynamo.config.patch(
-            recompile_limit=64):
+            recompile_limit=64), (timer or GraphTimer()).in_use():
         yield
 
 
@@ -221,12 +227,18 @@ class Worker:
         raise RuntimeError(f"unknown request {request}")
 
 
-def warm(batch, name, weights, kind):
-    model = on_device(load_model(name, weights))
-    x = torch.zeros(batch, 3, 224, 224, device="cuda", dtype=torch.half)
-    with settings_of(kind):
-        compile_as(kind, model)(x.to(memory_format=torch.channels_last))
+def warm(batch, name, weights, kind, lock=None):
+    device = Turnstile(lock) if lock else None
+    with device.together() if device else contextlib.nullcontext():
+        model = on_device(load_model(name, weights))
+        x = torch.zeros(batch, 3, 224, 224, device="cuda", dtype=torch.half)
+        x = x.to(memory_format=torch.channels_last)
+        torch.cuda.synchronize()
+    timer = GraphTimer(device.alone) if device else GraphTimer()
+    with settings_of(kind, timer):
+        compile_as(kind, model)(x)
     torch.cuda.synchronize()
+    print(json.dumps(timer.spent))
 
 
 def main():

@@ -2,8 +2,8 @@
 
 torch.compile's widest search compiles its candidates one after the other: minutes a model on one core.
 Here modules with a few convolutions or linear layers are compiled by themselves, each in one of many
-processes; on a GPU candidates are timed by one process at a time. What they decided goes to
-TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
+processes; on a GPU candidates are timed by one process at a time, as graph_timer.py does it. What they
+decided goes to TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
 layouts, not on weights). While a candidate is timed no other process runs one there. Candidates are compiled in a
 pool of processes as whole models' are: those that fail in a thread are dropped before they are timed, and a
 decision without them is made again by who knows of them.
@@ -14,10 +14,11 @@ Begins no block after SECONDS and ends those that run; then it exits with 3. Wha
 so another call goes on; with --keep also on another machine of the same kind: what the file holds is
 taken, and it is written anew. Prints a line of JSON: processes, seconds, decisions before and after,
 versions; of all processes together the seconds that they waited for the GPU and timed candidates on it
-(the rest is compiling), and how many candidates those were.
+(the rest is compiling), how many candidates those were and how many of them no graph could hold.
 """
 
 import argparse
+import collections
 import contextlib
 import itertools
 import json
@@ -33,14 +34,13 @@ import time
 
 import torch
 import torchvision
+from graph_timer import GraphTimer
 from torch._inductor.async_compile import AsyncCompile
-from torch._inductor.runtime import benchmarking
 from torch_models import compile_as, on_device, settings_of
 from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
 ACCOUNT = "account.json"
-NOTHING_SPENT = {"candidates": 0, "waited_s": 0.0, "timed_s": 0.0}
 # What a process ends with that had no time for all of its blocks, or that has named some that failed.
 UNFINISHED = 101
 FAILED = 102
@@ -105,34 +105,11 @@ def fill(module):
     return module
 
 
-def time_alone(device, spent):
-    """With the first run, in which a candidate is loaded and cuDNN times its own.
-
-    Adds to `spent`: the candidates, the seconds they waited for the device and had it.
-    """
-    original = type(benchmarking.benchmarker).benchmark_gpu
-
-    def benchmark(self, run, *args, **kwargs):
-        begin = time.time()
-        with device.alone():
-            entered = time.time()
-            try:
-                run()
-                torch.cuda.synchronize()
-                return original(self, run, *args, **kwargs)
-            finally:
-                spent["candidates"] += 1
-                spent["waited_s"] += entered - begin
-                spent["timed_s"] += time.time() - entered
-
-    type(benchmarking.benchmarker).benchmark_gpu = benchmark
-
-
-def tune(module, shape, device):
+def tune(module, shape, device, timer):
     with device.together():
         module, x = fill(module), make_input(shape)
         torch.cuda.synchronize()
-    with settings_of("autotuned"):
+    with settings_of("autotuned", timer):
         compile_as("autotuned", module)(x)
     torch.cuda.synchronize()
     torch._dynamo.reset()
@@ -145,8 +122,7 @@ def work(batch, deadline, index, count, lock, models):
     failed = 0
     AsyncCompile.wait_pool_ready()
     device = Turnstile(lock)
-    spent = dict(NOTHING_SPENT)
-    time_alone(device, spent)
+    timer = GraphTimer(device.alone)
     account = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) / ACCOUNT
     with torch.inference_mode():
         for module, shape in unique_blocks(models, batch)[index::count]:
@@ -154,12 +130,12 @@ def work(batch, deadline, index, count, lock, models):
                 return failed, False
             begin = time.time()
             try:
-                tune(module, shape, device)
+                tune(module, shape, device, timer)
             except Exception as error:  # the others can still be tuned
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)
             print(f"{time.time() - begin:.1f} s: {shape} {module}", flush=True)
-            write_whole(account, json.dumps(spent).encode())
+            write_whole(account, json.dumps(timer.spent).encode())
     return failed, True
 
 
@@ -193,11 +169,10 @@ def write_decisions(folder, files):
 
 
 def add_accounts(folders):
-    total = dict(NOTHING_SPENT)
+    total = collections.Counter()
     for folder in folders:
         if (folder / ACCOUNT).exists():  # of a block at least
-            for key, value in json.loads((folder / ACCOUNT).read_text()).items():
-                total[key] += value
+            total.update(json.loads((folder / ACCOUNT).read_text()))
     return {key: round(value, 1) for key, value in total.items()}
 
 
