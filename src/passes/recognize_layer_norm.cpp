@@ -13,12 +13,10 @@ namespace {
 std::optional<int> trailing_axis(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   if (node.attributes.get_int("keepdims", 1) == 0) return std::nullopt;
-  std::vector<std::int64_t> axes = node.attributes.get_ints("axes");
-  if (node.inputs.size() > 1 && node.inputs[1] != kNone) {
-    if (!graph.is_constant(node.inputs[1])) return std::nullopt;
-    const auto data = graph.value(node.inputs[1]).constant->data<std::int64_t>();
-    axes.assign(data.begin(), data.end());
-  }
+  if (node.inputs.size() < 2 || node.inputs[1] == kNone || !graph.is_constant(node.inputs[1]))
+    return std::nullopt;
+  const auto data = graph.value(node.inputs[1]).constant->data<std::int64_t>();
+  std::vector<std::int64_t> axes(data.begin(), data.end());
   if (axes.empty()) return std::nullopt;
   const int rank = graph.value(node.inputs[0]).shape.rank();
   for (std::int64_t& axis : axes) axis = axis < 0 ? axis + rank : axis;

@@ -515,6 +515,12 @@ TEST_P(CudaKernel, RowOperators) {
   axis.set("axis", std::int64_t{1});
   check(make_case("Softmax", {{2, 17, 5}}, {}, axis));
   check(make_case("LayerNormalization", {{4, 12, 96}, {96}, {96}}, {1, 2}));
+  // Over rows, columns and the middle; more of the first than a grid has blocks along y.
+  check(testing::make_integer_case("ReduceMean", {5, 300}, {{1}}));
+  check(testing::make_integer_case("ReduceMax", {3, 40, 33}, {{1}}));
+  check(testing::make_integer_case("ReduceSum", {3, 40, 64}, {{1}}));
+  for (const std::int64_t inner : {7, 8})
+    check(testing::make_integer_case("ReduceMean", {65540, 3, inner}, {{1}}));
 }
 
 TEST_P(CudaKernel, TimesOfTextDetectionShapes) {

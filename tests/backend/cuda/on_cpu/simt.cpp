@@ -1,10 +1,13 @@
 #include "tests/backend/cuda/on_cpu/simt.h"
 
 #include <algorithm>
+#include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <random>
+#include <span>
 
 #include <ucontext.h>
 
@@ -43,28 +46,45 @@ class Barrier {
 };
 
 struct Warp {
-  explicit Warp(unsigned threads) : barrier(threads) {}
+  explicit Warp(unsigned lanes) : threads(lanes), barrier(lanes) {}
+  unsigned threads;
   Barrier barrier;
   alignas(64) std::byte exchange[2][kWarp * kExchangeBytes] = {};
 };
 
 struct Block {
-  Block(unsigned threads, std::size_t bytes)
-      : barrier(threads), shared_bytes(bytes), shared(bytes / 64 + 2) {
-    std::memset(static_cast<void*>(shared.data()), 0xFF, shared.size() * sizeof(shared[0]));
+  Block(unsigned threads, std::size_t bytes, std::size_t turn_number)
+      : barrier(threads),
+        running(threads),
+        turn(turn_number),
+        shared_bytes(bytes),
+        shared(bytes / 64 + 2) {
+    fill_shared();
     for (unsigned first = 0; first < threads; first += kWarp)
       warps.emplace_back(std::min(kWarp, threads - first));
   }
-  /// Whether nothing was written behind the shared memory.
-  bool is_end_intact() const {
+  void fill_shared() {
+    std::memset(static_cast<void*>(shared.data()), 0xFF, shared.size() * sizeof(shared[0]));
+  }
+  /// A thread has ended. After the last one the shared memory is another block's: who still reads
+  /// it finds no numbers.
+  void leave() {
+    barrier.leave();
+    if (--running > 0) return;
     const std::byte* const begin = shared[0].bytes;
-    return std::all_of(begin + shared_bytes, begin + shared.size() * sizeof(shared[0]),
-                       [](std::byte b) { return b == std::byte{0xFF}; });
+    if (std::any_of(begin + shared_bytes, begin + shared.size() * sizeof(shared[0]),
+                    [](std::byte b) { return b != std::byte{0xFF}; })) {
+      std::fputs("a kernel wrote behind its shared memory\n", stderr);
+      std::abort();
+    }
+    fill_shared();
   }
   struct alignas(64) Line {
     std::byte bytes[64];
   };
   Barrier barrier;
+  unsigned running;  ///< threads
+  std::size_t turn;  ///< some number
   std::vector<Warp> warps;
   std::size_t shared_bytes;
   std::vector<Line> shared;  ///< and some more
@@ -78,14 +98,20 @@ struct Copy {
 };
 
 struct Fiber {
-  ucontext_t context = {};
+  jmp_buf* context = nullptr;  ///< where it goes on
   Place place;
   Block* block = nullptr;
   Warp* warp = nullptr;
   unsigned exchanges = 0;
   std::vector<Copy> copies;  ///< that are under way
   int groups = 0;            ///< of copies, so far
+  const Barrier* awaited = nullptr;
+  unsigned awaited_generation = 0;
   bool has_ended = false;
+
+  bool can_run() const {
+    return !has_ended && (awaited == nullptr || awaited->is_open(awaited_generation));
+  }
 };
 
 /// What runs now; launches follow each other.
@@ -95,33 +121,99 @@ struct State {
   std::vector<std::unique_ptr<Block>> cluster;
   std::unique_ptr<Barrier> cluster_barrier;
   Fiber* fiber = nullptr;
-  ucontext_t scheduler = {};
-  bool has_moved = false;  ///< since the scheduler looked: a barrier opened or a thread ended
+  jmp_buf scheduler = {};
+  std::mt19937 random{1};
 };
 State state;
 
+void return_to_scheduler() {
+  if (_setjmp(*state.fiber->context) == 0) _longjmp(state.scheduler, 1);
+}
+
 void wait(Barrier& barrier) {
-  const unsigned generation = barrier.arrive();
-  if (barrier.is_open(generation)) state.has_moved = true;
-  while (!barrier.is_open(generation)) swapcontext(&state.fiber->context, &state.scheduler);
-}
-
-void run_fiber() {
-  (*state.body)();
   Fiber& fiber = *state.fiber;
-  fiber.has_ended = true;
-  fiber.warp->barrier.leave();
-  fiber.block->barrier.leave();
-  state.cluster_barrier->leave();
-  state.has_moved = true;
+  fiber.awaited_generation = barrier.arrive();
+  fiber.awaited = &barrier;
+  if (!fiber.can_run()) return_to_scheduler();
+  fiber.awaited = nullptr;
 }
 
-/// Memory for stacks, kept for the launches that follow.
-std::byte* stack_of(std::size_t thread) {
-  static std::vector<std::unique_ptr<std::byte[]>> stacks;
-  while (stacks.size() <= thread)
-    stacks.push_back(std::make_unique_for_overwrite<std::byte[]>(kStackBytes));
-  return stacks[thread].get();
+/// One fiber after the other.
+void run_fibers() {
+  for (;;) {
+    (*state.body)();
+    Fiber& fiber = *state.fiber;
+    fiber.has_ended = true;
+    fiber.warp->barrier.leave();
+    fiber.block->leave();
+    state.cluster_barrier->leave();
+    return_to_scheduler();
+  }
+}
+
+/// A stack, for one fiber at a time; kept for those that follow. Contexts are only made by
+/// makecontext(): to switch by it takes two calls of the system.
+struct Stack {
+  std::byte bytes[kStackBytes];
+  jmp_buf context;
+};
+jmp_buf* context_of(std::size_t thread) {
+  static std::vector<std::unique_ptr<Stack>> stacks;
+  while (stacks.size() <= thread) {
+    Stack& stack = *stacks.emplace_back(std::make_unique_for_overwrite<Stack>());
+    static Fiber first;
+    first.context = &stack.context;
+    state.fiber = &first;
+    ucontext_t made = {};
+    getcontext(&made);
+    made.uc_stack.ss_sp = stack.bytes;
+    made.uc_stack.ss_size = kStackBytes;
+    makecontext(
+        &made,
+        [] {
+          return_to_scheduler();
+          run_fibers();
+        },
+        0);
+    if (_setjmp(state.scheduler) == 0) setcontext(&made);
+  }
+  return &stacks[thread]->context;
+}
+
+void resume(Fiber& fiber) {
+  state.fiber = &fiber;
+  if (_setjmp(state.scheduler) == 0) _longjmp(*fiber.context, 1);
+}
+
+/// Lanes of a warp until each has ended or waits for other warps. Whether any ran.
+bool run_warp(std::span<Fiber> lanes) {
+  bool has_run = false;
+  std::vector<Fiber*> order;
+  for (;;) {
+    order.clear();
+    for (Fiber& fiber : lanes)
+      if (fiber.can_run()) order.push_back(&fiber);
+    if (order.empty()) return has_run;
+    std::ranges::shuffle(order, state.random);
+    for (Fiber* fiber : order) resume(*fiber);
+    has_run = true;
+  }
+}
+
+/// Each warp as far as it gets, always the first that can go on: by an order drawn at random, which
+/// keeps the warps of a block together every other time.
+void run_in_some_order(std::span<Fiber> fibers) {
+  std::vector<std::span<Fiber>> warps;
+  for (std::size_t first = 0; first < fibers.size(); first += warps.back().size())
+    warps.push_back(fibers.subspan(first, fibers[first].warp->threads));
+  std::ranges::shuffle(warps, state.random);
+  if (state.random() % 2 == 0)
+    std::ranges::stable_sort(warps, {}, [](std::span<Fiber> warp) { return warp[0].block->turn; });
+  while (std::ranges::any_of(warps, run_warp)) {
+  }
+  if (std::ranges::all_of(fibers, &Fiber::has_ended)) return;
+  std::fputs("the threads of a kernel wait for each other for ever\n", stderr);
+  std::abort();
 }
 
 /// The blocks from (x, y, z) to (x, y, z + cluster - 1).
@@ -132,8 +224,8 @@ void run_cluster(Dim first) {
   state.cluster_barrier = std::make_unique<Barrier>(threads * launch.cluster);
   std::vector<Fiber> fibers(std::size_t{threads} * launch.cluster);
   for (unsigned rank = 0; rank < launch.cluster; ++rank) {
-    Block& block =
-        *state.cluster.emplace_back(std::make_unique<Block>(threads, launch.shared_bytes));
+    Block& block = *state.cluster.emplace_back(
+        std::make_unique<Block>(threads, launch.shared_bytes, state.random()));
     for (unsigned t = 0; t < threads; ++t) {
       const std::size_t number = std::size_t{rank} * threads + t;
       Fiber& fiber = fibers[number];
@@ -143,32 +235,10 @@ void run_cluster(Dim first) {
       fiber.place.lane = t % kWarp;
       fiber.block = &block;
       fiber.warp = &block.warps[t / kWarp];
-      getcontext(&fiber.context);
-      fiber.context.uc_stack.ss_sp = stack_of(number);
-      fiber.context.uc_stack.ss_size = kStackBytes;
-      fiber.context.uc_link = &state.scheduler;
-      makecontext(&fiber.context, run_fiber, 0);
+      fiber.context = context_of(number);
     }
   }
-  for (bool is_done = false; !is_done;) {
-    is_done = true;
-    state.has_moved = false;
-    for (Fiber& fiber : fibers) {
-      if (fiber.has_ended) continue;
-      is_done = false;
-      state.fiber = &fiber;
-      swapcontext(&state.scheduler, &fiber.context);
-    }
-    if (!is_done && !state.has_moved) {
-      std::fputs("the threads of a kernel wait for each other for ever\n", stderr);
-      std::abort();
-    }
-  }
-  for (const auto& block : state.cluster) {
-    if (block->is_end_intact()) continue;
-    std::fputs("a kernel wrote behind its shared memory\n", stderr);
-    std::abort();
-  }
+  run_in_some_order(fibers);
 }
 
 }  // namespace
@@ -201,9 +271,12 @@ void wait_for_copies(int later) {
 void run(const Launch& launch, const std::function<void()>& body) {
   state.launch = &launch;
   state.body = &body;
+  std::vector<Dim> clusters;
   for (unsigned z = 0; z < launch.grid.z; z += launch.cluster)
     for (unsigned y = 0; y < launch.grid.y; ++y)
-      for (unsigned x = 0; x < launch.grid.x; ++x) run_cluster({x, y, z});
+      for (unsigned x = 0; x < launch.grid.x; ++x) clusters.push_back({x, y, z});
+  std::ranges::shuffle(clusters, state.random);
+  for (const Dim& first : clusters) run_cluster(first);
 }
 
 std::map<std::string, Kernel>& kernels() {

@@ -1,5 +1,7 @@
 // Runs the threads of kernels on a CPU: each is a fiber, and one at a time runs until it waits for
-// others. What threads share without waiting is therefore not tested.
+// others. Who comes first is drawn at random (blocks, warps, lanes), and a warp goes on until it
+// waits for others, so that a result that hangs on a barrier which is missing differs sooner or
+// later. Within a stretch between two barriers threads do not take turns.
 #pragma once
 
 #include <cstddef>
