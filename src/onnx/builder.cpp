@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "onnx/attribute_proto.h"
 #include "onnx/node_order.h"
+#include "onnx/signature.h"
 #include "onnx/support.h"
 #include "ops/op_def.h"
 
@@ -204,6 +205,9 @@ class GraphBuilder {
 
   void add_operator(const onnx::NodeProto& proto, const std::vector<ValueId>& inputs,
                     const AttributeProtos& attributes, Scope& scope) {
+    const std::string domain = normalized_domain(proto);
+    const std::int64_t opset = scope.opsets.at(domain);
+    if (domain.empty()) check_signature(proto, opset);
     Node node;
     node.op = proto.op_type();
     node.name = display_name(proto);
@@ -229,7 +233,7 @@ class GraphBuilder {
     }
     while (!node.outputs.empty() && node.outputs.back() == kNone) node.outputs.pop_back();
     const NodeId first = graph_.num_nodes();
-    import_node(node, scope.opsets.at(normalized_domain(proto)));
+    import_node(node, opset);
     node.num_op_inputs = static_cast<int>(node.inputs.size());
     for (NodeId added = first; added < graph_.num_nodes(); ++added) fold(added);
     const NodeId id = graph_.add_node(std::move(node));

@@ -591,5 +591,29 @@ TEST_F(ReadOnnxFile, CheckReportsEveryNode) {
   EXPECT_NE(reports[1].reason, "");
 }
 
+TEST(ReadOnnx, WhatAnOperatorDoesNotHaveIsAnError) {
+  const auto what = [](std::int64_t opset, const std::string& op,
+                       const std::vector<std::string>& inputs,
+                       const std::vector<std::string>& outputs, const std::string& attribute = "") {
+    ModelMaker maker(opset);
+    maker.input("x", {2, 3}).output("y");
+    onnx::NodeProto& node = maker.node(op, inputs, outputs);
+    if (!attribute.empty()) ModelMaker::set_ints(node, attribute, {1});
+    const Error error = error_of(maker);
+    EXPECT_EQ(error.kind(), ErrorKind::kModel);
+    return std::string(error.what());
+  };
+  // An attribute until opset 18, an input since: taken for nothing, all axes would be reduced.
+  EXPECT_THAT(what(18, "ReduceMean", {"x"}, {"y"}, "axes"),
+              AllOf(HasSubstr("no attribute 'axes'"), HasSubstr("(ReduceMean, opset 18)")));
+  EXPECT_THAT(what(18, "Relu", {"x", "x"}, {"y"}),
+              HasSubstr("2 inputs, the operator has at most 1"));
+  EXPECT_THAT(what(18, "Relu", {"x"}, {"y", "z"}), HasSubstr("2 outputs"));
+  ModelMaker older(13);
+  older.input("x", {2, 3}).output("y");
+  ModelMaker::set_ints(older.node("ReduceMean", {"x", ""}, {"y", ""}), "axes", {1});
+  EXPECT_EQ(read(older).value(read(older).outputs[0]).shape, Shape({2, 1}));
+}
+
 }  // namespace
 }  // namespace gacer
