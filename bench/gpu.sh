@@ -42,7 +42,7 @@ tune() {
   [ ! -e "$work/tuned" ] || return 0
   [ "$(left)" -gt 0 ] || return 1
   TORCHINDUCTOR_CACHE_DIR="$work/inductor0" python3 bench/peers/tune_blocks.py 8 "$(left)" "${models[@]}" \
-    --keep "$results/autotuned_b8.json.xz" || return 1
+    --keep "$results/max_autotune_b8.json.xz" || return 1
   touch "$work/tuned"
 }
 

@@ -31,7 +31,7 @@ import torch
 import torch._dynamo
 import torch._inductor
 import torchvision
-from graph_timer import GraphTimer
+from device_timer import DeviceTimer
 from meeting import Meeting
 from onnx import numpy_helper
 from turnstile import Turnstile
@@ -88,7 +88,7 @@ def on_device(model):
 def settings_of(kind, timer=None):
     """What must hold while a model of a kind is compiled, which its first run does.
 
-    `timer`: what times its candidates, a GraphTimer where nothing is said.
+    `timer`: what times its candidates, a DeviceTimer where nothing is said.
     """
     if kind == "compiled":
         yield
@@ -96,7 +96,7 @@ def settings_of(kind, timer=None):
     # Tracing asks for `freezing` too, so it is no option of torch.compile alone. Models that share
     # their class share a limit of compiled forms, which counts both kinds.
     with torch._inductor.config.patch(freezing=True), torch._dynamo.config.patch(
-            recompile_limit=64), (timer or GraphTimer()).in_use():
+            recompile_limit=64), (timer or DeviceTimer()).in_use():
         yield
 
 
@@ -234,7 +234,7 @@ def warm(batch, name, weights, kind, lock=None):
         x = torch.zeros(batch, 3, 224, 224, device="cuda", dtype=torch.half)
         x = x.to(memory_format=torch.channels_last)
         torch.cuda.synchronize()
-    timer = GraphTimer(device.alone) if device else GraphTimer()
+    timer = DeviceTimer(device.alone) if device else DeviceTimer()
     with settings_of(kind, timer):
         compile_as(kind, model)(x)
     torch.cuda.synchronize()

@@ -2,7 +2,7 @@
 
 torch.compile's widest search compiles its candidates one after the other: minutes a model on one core.
 Here modules with a few convolutions or linear layers are compiled by themselves, each in one of many
-processes; on a GPU candidates are timed by one process at a time, as graph_timer.py does it. What they
+processes; on a GPU candidates are timed by one process at a time, as device_timer.py does it. What they
 decided goes to TORCHINDUCTOR_CACHE_DIR, where the compilation of whole models finds it (decisions hang on shapes and
 layouts, not on weights). While a candidate is timed no other process runs one there. Candidates are compiled in a
 pool of processes as whole models' are: those that fail in a thread are dropped before they are timed, and a
@@ -14,7 +14,7 @@ Begins no block after SECONDS and ends those that run; then it exits with 3. Wha
 so another call goes on; with --keep also on another machine of the same kind: what the file holds is
 taken, and it is written anew. Prints a line of JSON: processes, seconds, decisions before and after,
 versions; of all processes together the seconds that they waited for the GPU and timed candidates on it
-(the rest is compiling), how many candidates those were and how many of them no graph could hold.
+(the rest is compiling), how many candidates those were and how many of them waited for the GPU themselves.
 """
 
 import argparse
@@ -34,7 +34,7 @@ import time
 
 import torch
 import torchvision
-from graph_timer import GraphTimer
+from device_timer import NOTHING_SPENT, DeviceTimer
 from torch._inductor.async_compile import AsyncCompile
 from torch_models import compile_as, on_device, settings_of
 from turnstile import Turnstile
@@ -122,7 +122,7 @@ def work(batch, deadline, index, count, lock, models):
     failed = 0
     AsyncCompile.wait_pool_ready()
     device = Turnstile(lock)
-    timer = GraphTimer(device.alone)
+    timer = DeviceTimer(device.alone)
     account = pathlib.Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) / ACCOUNT
     with torch.inference_mode():
         for module, shape in unique_blocks(models, batch)[index::count]:
@@ -169,7 +169,7 @@ def write_decisions(folder, files):
 
 
 def add_accounts(folders):
-    total = collections.Counter()
+    total = collections.Counter(NOTHING_SPENT)
     for folder in folders:
         if (folder / ACCOUNT).exists():  # of a block at least
             total.update(json.loads((folder / ACCOUNT).read_text()))

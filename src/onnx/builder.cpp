@@ -132,11 +132,15 @@ class GraphBuilder {
   void add_node(const onnx::NodeProto& proto, Scope& scope) {
     const std::vector<ValueId> inputs = resolve_inputs(proto, scope);
     const AttributeProtos attributes = resolve_attributes(proto, scope);
-    if (const onnx::FunctionProto* function = index_.find_function(proto))
+    if (const onnx::FunctionProto* function = index_.find_function(proto)) {
       inline_function(proto, *function, inputs, attributes, scope);
-    else if (normalized_domain(proto).empty() && proto.op_type() == "If")
+      return;
+    }
+    const bool is_standard = normalized_domain(proto).empty();
+    if (is_standard) check_signature(proto, scope.opsets.at(""));
+    if (is_standard && proto.op_type() == "If")
       inline_if(proto, inputs, attributes, scope);
-    else if (normalized_domain(proto).empty() && proto.op_type() == "Constant")
+    else if (is_standard && proto.op_type() == "Constant")
       add_constant(proto, attributes, scope);
     else
       add_operator(proto, inputs, attributes, scope);
@@ -205,9 +209,6 @@ class GraphBuilder {
 
   void add_operator(const onnx::NodeProto& proto, const std::vector<ValueId>& inputs,
                     const AttributeProtos& attributes, Scope& scope) {
-    const std::string domain = normalized_domain(proto);
-    const std::int64_t opset = scope.opsets.at(domain);
-    if (domain.empty()) check_signature(proto, opset);
     Node node;
     node.op = proto.op_type();
     node.name = display_name(proto);
@@ -233,7 +234,7 @@ class GraphBuilder {
     }
     while (!node.outputs.empty() && node.outputs.back() == kNone) node.outputs.pop_back();
     const NodeId first = graph_.num_nodes();
-    import_node(node, opset);
+    import_node(node, scope.opsets.at(normalized_domain(proto)));
     node.num_op_inputs = static_cast<int>(node.inputs.size());
     for (NodeId added = first; added < graph_.num_nodes(); ++added) fold(added);
     const NodeId id = graph_.add_node(std::move(node));

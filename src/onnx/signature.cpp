@@ -45,7 +45,8 @@ void check_signature(const onnx::NodeProto& node, std::int64_t opset) {
     check_count(count(node.input()), signature->most_inputs, "inputs");
     check_count(count(node.output()), signature->most_outputs, "outputs");
     for (const onnx::AttributeProto& attribute : node.attribute())
-      if (!has_attribute(*signature, attribute.name()))
+      // Other tools' remarks begin with two underscores.
+      if (!attribute.name().starts_with("__") && !has_attribute(*signature, attribute.name()))
         fail(ErrorKind::kModel, "the operator has no attribute '{}'", attribute.name());
   } catch (Error& error) {
     error.add_context(

@@ -12,7 +12,8 @@
 namespace gacer {
 namespace {
 
-// The newest opset of ai.onnx whose operators were compared with ours.
+// The newest opset of ai.onnx whose operators were compared with ours. Who raises it runs
+// tools/make_onnx_signatures.
 constexpr std::int64_t kNewestOpset = 27;
 
 template <typename Imports>

@@ -609,6 +609,14 @@ TEST(ReadOnnx, WhatAnOperatorDoesNotHaveIsAnError) {
   EXPECT_THAT(what(18, "Relu", {"x", "x"}, {"y"}),
               HasSubstr("2 inputs, the operator has at most 1"));
   EXPECT_THAT(what(18, "Relu", {"x"}, {"y", "z"}), HasSubstr("2 outputs"));
+  EXPECT_THAT(what(18, "If", {"x"}, {"y"}, "bogus"), HasSubstr("no attribute 'bogus'"));
+  // Any number of inputs, the name of the domain in full, a remark.
+  ModelMaker sum;
+  sum.input("x", {2, 3}).output("y");
+  onnx::NodeProto& node = sum.node("Sum", {"x", "x", "x"}, {"y"});
+  node.set_domain("ai.onnx");
+  ModelMaker::set_int(node, "__note", 1);
+  EXPECT_EQ(ops_of(read(sum)), std::vector<std::string>{"Sum"});
   ModelMaker older(13);
   older.input("x", {2, 3}).output("y");
   ModelMaker::set_ints(older.node("ReduceMean", {"x", ""}, {"y", ""}), "axes", {1});

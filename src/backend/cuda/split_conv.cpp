@@ -70,9 +70,9 @@ int num_tiles(const SplitForm& form, const SplitConvArgs& a) {
 }
 
 /// Rough cycles: what a multiprocessor has to load, multiply and add up, and the latency of each
-/// turn. The constants were fitted to the times of all forms for 24 convolutions on an H200
-/// (kernel_test.cpp, TimesOfSplitConvolutions): the best of those chosen by them is 1 % behind the
-/// best of all in the mean and 6 % at worst.
+/// turn. The constants were fitted to the times of all forms for the first 24 convolutions of
+/// TimesOfSplitConvolutions (kernel_test.cpp; batches 1 and 8, on an H200): the best of those
+/// chosen by them is 1 % behind the best of all in the mean and 6 % at worst.
 double estimate(const SplitForm& form, const SplitConvPlan& plan, int num_sms) {
   const SplitConvArgs& a = plan.args;
   constexpr double kBytesPerCycle = 96;  // to a multiprocessor; blocks find what others loaded

@@ -63,6 +63,11 @@ struct Block {
     for (unsigned first = 0; first < threads; first += kWarp)
       warps.emplace_back(std::min(kWarp, threads - first));
   }
+  bool is_filled() const {
+    return std::ranges::all_of(shared, [](const Line& line) {
+      return std::ranges::all_of(line.bytes, [](std::byte b) { return b == std::byte{0xFF}; });
+    });
+  }
   void fill_shared() {
     std::memset(static_cast<void*>(shared.data()), 0xFF, shared.size() * sizeof(shared[0]));
   }
@@ -122,7 +127,7 @@ struct State {
   std::unique_ptr<Barrier> cluster_barrier;
   Fiber* fiber = nullptr;
   jmp_buf scheduler = {};
-  std::mt19937 random{1};
+  std::mt19937 random;
 };
 State state;
 
@@ -239,6 +244,21 @@ void run_cluster(Dim first) {
     }
   }
   run_in_some_order(fibers);
+  for (const auto& block : state.cluster) {
+    if (block->is_filled()) continue;
+    std::fputs("a kernel wrote to the shared memory of a block that had ended\n", stderr);
+    std::abort();
+  }
+}
+
+/// Drawn from a launch's numbers alone, so that a case by itself runs as among others.
+std::uint32_t seed_of(const Launch& launch) {
+  std::seed_seq numbers{
+      launch.grid.x,  launch.grid.y,  launch.grid.z,  launch.block.x,
+      launch.block.y, launch.block.z, launch.cluster, static_cast<unsigned>(launch.shared_bytes)};
+  std::uint32_t seed = 0;
+  numbers.generate(&seed, &seed + 1);
+  return seed;
 }
 
 }  // namespace
@@ -271,6 +291,7 @@ void wait_for_copies(int later) {
 void run(const Launch& launch, const std::function<void()>& body) {
   state.launch = &launch;
   state.body = &body;
+  state.random.seed(seed_of(launch));
   std::vector<Dim> clusters;
   for (unsigned z = 0; z < launch.grid.z; z += launch.cluster)
     for (unsigned y = 0; y < launch.grid.y; ++y)
