@@ -60,6 +60,7 @@ struct BadSpec {
   const char* part;  ///< of the message
   int column;        ///< of the caret
 };
+void PrintTo(const BadSpec& bad, std::ostream* out) { *out << '\'' << bad.text << '\''; }
 
 class TenantSpecRefuses : public ::testing::TestWithParam<BadSpec> {};
 
