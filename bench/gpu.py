@@ -13,8 +13,8 @@ rounds are kept.
 
 Two more kinds of peers take long and come when asked for. --max-autotune: torch.compile with its
 widest search and frozen weights (models are tuned side by side, as all compiling here is, but their
-candidates are timed one at a time, without the host's part; a model that --autotune-limit ends is listed as
-missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call;
+candidates are timed one at a time, without the host's part; a model that --autotune-limit ends is
+listed as missing, and what was tuned stays in TORCHINDUCTOR_CACHE_DIR for the next call;
 peers/tune_blocks.py fills that on all cores before). --mps: mixes as one
 process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
 process's end; what an empty round takes is kept beside it and not subtracted.

@@ -1,7 +1,7 @@
 """PyTorch on the models of gacer's zoo, as a worker that answers requests for timed rounds.
 
 Usage: torch_models.py BATCH          requests on standard input, answers on standard output (JSON)
-       torch_models.py BATCH --warm MODEL WEIGHTS [KIND [LOCK]]
+       torch_models.py BATCH --warm MODEL WEIGHTS KIND LOCK
                                       compiles once, which fills the compiler's cache on disk; who
                                       names the same LOCK times no candidate at the same time
 
@@ -227,17 +227,27 @@ class Worker:
         raise RuntimeError(f"unknown request {request}")
 
 
-def warm(batch, name, weights, kind, lock=None):
-    device = Turnstile(lock) if lock else None
-    with device.together() if device else contextlib.nullcontext():
-        model = on_device(load_model(name, weights))
-        x = torch.zeros(batch, 3, 224, 224, device="cuda", dtype=torch.half)
-        x = x.to(memory_format=torch.channels_last)
+def compile_beside_others(kind, make, device, timer):
+    """Compiles the model of (model, input) = make(), by a run.
+
+    `device`: the Turnstile of all that use the device; `timer` times candidates alone there.
+    """
+    with device.together():
+        model, x = make()
         torch.cuda.synchronize()
-    timer = DeviceTimer(device.alone) if device else DeviceTimer()
     with settings_of(kind, timer):
         compile_as(kind, model)(x)
     torch.cuda.synchronize()
+
+
+def warm(batch, name, weights, kind, lock):
+    def make():
+        x = torch.zeros(batch, 3, 224, 224, device="cuda", dtype=torch.half)
+        return on_device(load_model(name, weights)), x.to(memory_format=torch.channels_last)
+
+    device = Turnstile(lock)
+    timer = DeviceTimer(device.alone)
+    compile_beside_others(kind, make, device, timer)
     print(json.dumps(timer.spent))
 
 
@@ -250,7 +260,7 @@ def main():
     sys.stdout = sys.stderr  # what libraries print is no answer
     with torch.inference_mode():
         if len(sys.argv) > 2 and sys.argv[2] == "--warm":
-            warm(batch, sys.argv[3], sys.argv[4], *(sys.argv[5:] or ["compiled"]))
+            warm(batch, sys.argv[3], sys.argv[4], *sys.argv[5:])
             return
         worker = Worker(batch)
         facts = {"torch": torch.__version__, "cudnn": torch.backends.cudnn.version(),

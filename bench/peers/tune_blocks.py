@@ -36,7 +36,7 @@ import torch
 import torchvision
 from device_timer import NOTHING_SPENT, DeviceTimer
 from torch._inductor.async_compile import AsyncCompile
-from torch_models import compile_as, on_device, settings_of
+from torch_models import compile_beside_others, on_device
 from turnstile import Turnstile
 
 MOST_LAYERS = 5  # of a block
@@ -105,16 +105,6 @@ def fill(module):
     return module
 
 
-def tune(module, shape, device, timer):
-    with device.together():
-        module, x = fill(module), make_input(shape)
-        torch.cuda.synchronize()
-    with settings_of("autotuned", timer):
-        compile_as("autotuned", module)(x)
-    torch.cuda.synchronize()
-    torch._dynamo.reset()
-
-
 def work(batch, deadline, index, count, lock, models):
     """Every count-th block from index on. The number of those that failed, which the log names, and
     whether there was time for all. What was spent is written to a file of the compiler's folder."""
@@ -130,7 +120,8 @@ def work(batch, deadline, index, count, lock, models):
                 return failed, False
             begin = time.time()
             try:
-                tune(module, shape, device, timer)
+                compile_beside_others("autotuned", lambda: (fill(module), make_input(shape)), device, timer)
+                torch._dynamo.reset()
             except Exception as error:  # the others can still be tuned
                 failed += 1
                 print(f"failed: {shape} {module}: {error}", flush=True)

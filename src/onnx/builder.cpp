@@ -137,7 +137,9 @@ class GraphBuilder {
       return;
     }
     const bool is_standard = normalized_domain(proto).empty();
-    if (is_standard) check_signature(proto, scope.opsets.at(""));
+    if (is_standard)
+      in_node(display_name(proto), proto.op_type(), scope.opsets.at(""),
+              [&](std::int64_t opset) { check_signature(proto, opset); });
     if (is_standard && proto.op_type() == "If")
       inline_if(proto, inputs, attributes, scope);
     else if (is_standard && proto.op_type() == "Constant")
@@ -246,17 +248,26 @@ class GraphBuilder {
     fold(id);
   }
 
-  void import_node(Node& node, std::int64_t opset) {
+  void import_node(Node& node, std::int64_t model_opset) {
     const OpDef& def = op_of(node);
     if (def.import == nullptr) return;
-    try {
+    in_node(node.name, node.op, model_opset, [&](std::int64_t opset) {
       // What is rewritten here looks at its first input; inference checks the others.
       if (node.inputs.empty() || node.inputs[0] == kNone)
         fail(ErrorKind::kModel, "required input 0 is missing");
       ImportContext context{graph_, node, static_cast<int>(opset)};
       def.import(context);
+    });
+  }
+
+  /// function(opset), whose errors then say in which node they are. `op` may be another afterwards.
+  template <typename Function>
+  static void in_node(const std::string& name, const std::string& op, std::int64_t opset,
+                      const Function& function) {
+    try {
+      function(opset);
     } catch (Error& error) {
-      error.add_context(fmt::format("node '{}' ({}, opset {})", node.name, node.op, opset));
+      error.add_context(fmt::format("node '{}' ({}, opset {})", name, op, opset));
       throw;
     }
   }

@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <ranges>
 
-#include <fmt/format.h>
 #include <onnx/onnx.pb.h>
 
 #include "base/error.h"
-#include "onnx/node_order.h"
 
 namespace gacer {
 namespace {
@@ -41,18 +39,12 @@ void check_count(int found, int most, const char* what) {
 void check_signature(const onnx::NodeProto& node, std::int64_t opset) {
   const Signature* const signature = find_signature(node.op_type(), opset);
   if (signature == nullptr) return;
-  try {
-    check_count(count(node.input()), signature->most_inputs, "inputs");
-    check_count(count(node.output()), signature->most_outputs, "outputs");
-    for (const onnx::AttributeProto& attribute : node.attribute())
-      // Other tools' remarks begin with two underscores.
-      if (!attribute.name().starts_with("__") && !has_attribute(*signature, attribute.name()))
-        fail(ErrorKind::kModel, "the operator has no attribute '{}'", attribute.name());
-  } catch (Error& error) {
-    error.add_context(
-        fmt::format("node '{}' ({}, opset {})", display_name(node), node.op_type(), opset));
-    throw;
-  }
+  check_count(count(node.input()), signature->most_inputs, "inputs");
+  check_count(count(node.output()), signature->most_outputs, "outputs");
+  for (const onnx::AttributeProto& attribute : node.attribute())
+    // Other tools' remarks begin with two underscores.
+    if (!attribute.name().starts_with("__") && !has_attribute(*signature, attribute.name()))
+      fail(ErrorKind::kModel, "the operator has no attribute '{}'", attribute.name());
 }
 
 }  // namespace gacer

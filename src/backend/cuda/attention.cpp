@@ -83,10 +83,9 @@ Result<AttentionPlan> plan(const KernelCall& call) {
   const OperandDesc& k = call.inputs[1];
   const OperandDesc& v = call.inputs[2];
   const AttentionShapes shapes = attention_shapes(call.node, q.shape, k.shape, v.shape);
-  constexpr std::int64_t kMaxGrid = 65535;
   constexpr std::int64_t kMaxQueries = 1 << 20;  // of which a block makes at least one
-  if (shapes.batch > kMaxGrid || shapes.heads > kMaxGrid || shapes.queries > kMaxQueries ||
-      shapes.keys > (1 << 30))
+  if (shapes.batch > kMostBlocksYZ || shapes.heads > kMostBlocksYZ ||
+      shapes.queries > kMaxQueries || shapes.keys > (1 << 30))
     return refuse("{} items of {} heads, {} queries, {} keys", shapes.batch, shapes.heads,
                   shapes.queries, shapes.keys);
   AttentionPlan plan;

@@ -176,12 +176,11 @@ void move_edges(CUgraph graph, CUgraphNode from, CUgraphNode to) {
 }  // namespace
 
 void replace_memory_sets(CUgraph graph, CUkernel fill) {
-  constexpr std::size_t kMostRows = 65535;  // of a grid
   for (CUgraphNode node : list_nodes(graph)) {
     if (!is_memory_set(node)) continue;
     CUDA_MEMSET_NODE_PARAMS set = {};
     GACER_CU(cuGraphMemsetNodeGetParams(node, &set));
-    if (set.height < 1 || set.height > kMostRows) continue;
+    if (set.height < 1 || set.height > kMostBlocksYZ) continue;
     move_edges(graph, node, add_fill(graph, set, fill));
     GACER_CU(cuGraphDestroyNode(node));
   }

@@ -42,6 +42,7 @@ struct Grid {
   unsigned z = 1;
   unsigned cluster = 1;  ///< of a grid: neighbours along z that form a cluster
 };
+inline constexpr int kMostBlocksYZ = 65535;  ///< that a grid may have along y and along z
 
 /// Lets a kernel be launched with up to `bytes` of shared memory; without, the most is 48 KiB.
 /// Error{kUnsupported} when the device has less.

@@ -229,7 +229,7 @@ class RowsKernel final : public Kernel {
     const unsigned most_rows = vector > 1 ? 128 : 16;
     unsigned rows = vector > 1 ? 32 / kReduceColumns : 1;
     while (rows < most_rows && rows * 2 < static_cast<unsigned>(length)) rows *= 2;
-    const auto planes = static_cast<unsigned>(std::min<long long>(outer, 65535));
+    const auto planes = static_cast<unsigned>(std::min<long long>(outer, kMostBlocksYZ));
     launch(stream, vector > 1 ? vector_kernel_ : kernel_,
            {(static_cast<unsigned>(inner / vector) + columns - 1) / columns, planes},
            {columns, rows}, 0, y, x, outer, length, inner, code);

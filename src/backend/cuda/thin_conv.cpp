@@ -21,7 +21,6 @@ constexpr std::string_view kFamily = "own/thin_conv/";
 constexpr std::array<int, 3> kTiles = {8, 4, 2};
 constexpr std::array<int, 3> kRows = {8, 4, 2};
 constexpr std::size_t kMaxShared = 96 << 10;  // two blocks share a multiprocessor
-constexpr int kMostBlocks = 65535;            // along y and z of a grid
 
 /// What one block makes: tiles of 8 filters, rows of the result.
 struct Form {
@@ -94,8 +93,9 @@ Result<ThinConvPlan> plan_thin_conv(const KernelCall& call) {
   plan.dtype = y.dtype;
   plan.is_image_f32 = x.dtype == DType::kF32;
   plan.images = window->batch;
-  if (plan.images > kMostBlocks) return refuse("a batch of {}", plan.images);
-  if (ceil_div(window->out_h, kRows.back()) > kMostBlocks) return refuse("{} rows", window->out_h);
+  if (plan.images > kMostBlocksYZ) return refuse("a batch of {}", plan.images);
+  if (ceil_div(window->out_h, kRows.back()) > kMostBlocksYZ)
+    return refuse("{} rows", window->out_h);
   plan.filters = static_cast<int>(w.shape[0]);
   ThinConvArgs& a = plan.args;
   a.channels = static_cast<int>(x.shape[1]);
