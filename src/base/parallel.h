@@ -1,7 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <thread>
+#include <vector>
 
 namespace gacer {
 
@@ -37,5 +40,26 @@ class SerialTeam final : public Team {
   int size() const override { return 1; }
   void run(const std::function<void(int)>& body) override { body(0); }
 };
+
+/// Threads that live for one run() each: enough where calls are long.
+class ThreadTeam final : public Team {
+ public:
+  explicit ThreadTeam(int size) : size_(size) {}
+  int size() const override { return size_; }
+  void run(const std::function<void(int)>& body) override {
+    std::vector<std::jthread> others;
+    for (int member = 1; member < size_; ++member)
+      others.emplace_back([&body, member] { body(member); });
+    body(0);
+  }
+
+ private:
+  int size_;
+};
+
+/// Cores that this process may use, at least 1.
+inline int count_cores() {
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
 
 }  // namespace gacer

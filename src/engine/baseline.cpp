@@ -1,18 +1,31 @@
 #include "engine/baseline.h"
 
+#include <algorithm>
 #include <map>
+#include <span>
 
 #include "base/error.h"
 
 namespace gacer {
 namespace {
 
-std::string default_variant(const Device& device, const KernelCall& call) {
+std::string default_variant(const Device& device, const KernelCall& call,
+                            std::span<const ProfileRow> rejected) {
+  const int width = device.info().num_groups;
+  const ProfileRow* last = nullptr;
   for (const KernelImpl* impl : device.kernels()) {
     if (!impl->supports(call)) continue;
-    const auto keys = impl->variants(call, device.info().num_groups);
-    if (!keys.empty()) return keys.front();
+    for (const std::string& key : impl->variants(call, width)) {
+      const auto found = std::find_if(rejected.begin(), rejected.end(), [&](const ProfileRow& row) {
+        return row.width == width && row.variant == key;
+      });
+      if (found == rejected.end()) return key;
+      last = &*found;
+    }
   }
+  if (last != nullptr)
+    fail(ErrorKind::kUnsupported, "no variant of node '{}' ({}) works on {}: {} {}", call.node.name,
+         call.node.op, device.info().name, last->variant, last->rejected);
   fail(ErrorKind::kUnsupported, "no kernel of {} runs node '{}' ({}) on the whole device",
        device.info().name, call.node.name, call.node.op);
 }
@@ -20,7 +33,8 @@ std::string default_variant(const Device& device, const KernelCall& call) {
 }  // namespace
 
 Plan make_baseline_plan(const Device& device, const Problem& problem,
-                        const std::vector<std::unique_ptr<PlacedTenant>>& tenants) {
+                        const std::vector<std::unique_ptr<PlacedTenant>>& tenants,
+                        const ProfileTable& rows) {
   Plan plan;
   plan.policy = "baseline";
   plan.device_id = problem.device.profile_id();
@@ -40,8 +54,10 @@ Plan make_baseline_plan(const Device& device, const Problem& problem,
         step.chunk = {0, facts.nodes[n].batch};
         std::string& variant = variants[facts.nodes[n].signature];
         if (variant.empty())
-          variant = default_variant(device, make_call(tenant.graph(), step.node, tenant.precision,
-                                                      tenant.chunk_range(step.node, step.chunk)));
+          variant = default_variant(device,
+                                    make_call(tenant.graph(), step.node, tenant.precision,
+                                              tenant.chunk_range(step.node, step.chunk)),
+                                    rows.rejected(facts.nodes[n].signature, facts.nodes[n].batch));
         step.variant = variant;
         lane.steps.push_back(std::move(step));
       }

@@ -498,7 +498,9 @@ Plan EngineCore::search_guarded(const PolicyLimits& limits) {
   return plan;
 }
 
-Plan EngineCore::make_baseline() const { return make_baseline_plan(*device_, problem_, tenants_); }
+Plan EngineCore::make_baseline() const {
+  return make_baseline_plan(*device_, problem_, tenants_, rows_);
+}
 
 std::unique_ptr<CompiledPlan> EngineCore::compile(const Plan& plan) {
   require_tenants();

@@ -52,6 +52,11 @@ std::string join(const std::vector<std::string>& lines) {
   return text;
 }
 
+double flop_of(const Graph& graph, NodeId node, const std::optional<ChunkRange>& range) {
+  const double flop = cost_of(graph, node).flop;
+  return range ? flop * static_cast<double>(range->end - range->begin) / graph.batch : flop;
+}
+
 }  // namespace
 
 ProfileBench::ProfileBench(Device& device, const PlacedTenant& tenant, NodeId node,
@@ -64,10 +69,8 @@ ProfileBench::ProfileBench(Device& device, const PlacedTenant& tenant, NodeId no
       range_(range),
       constants_(constants),
       limits_(limits),
-      call_(make_call(graph_, node, tenant.precision, range)) {
-  flop_ = cost_of(graph_, node).flop;
-  if (range_) flop_ *= static_cast<double>(range_->end - range_->begin) / graph_.batch;
-}
+      call_(make_call(graph_, node, tenant.precision, range)),
+      oracle_(device, tenant, node, range, flop_of(graph_, node, range)) {}
 
 ProfileBench::Operands& ProfileBench::operands(std::size_t copy) {
   while (copies_.size() <= copy) {
@@ -275,96 +278,12 @@ Result<void> ProfileBench::check_tails() const {
   return {};
 }
 
-void ProfileBench::read_outputs(bool in_memory_order, std::vector<Tensor>& outputs) const {
-  const std::int64_t first = range_ ? range_->begin : 0;
-  std::size_t next = 0;
-  for (std::size_t i = 0; i < node_.outputs.size(); ++i) {
-    const ValueId id = node_.outputs[i];
-    if (id == kNone) continue;
-    const OperandDesc& desc = call_.outputs[i];
-    if (outputs.size() == next) outputs.emplace_back(desc.dtype, desc.shape);
-    Tensor& dense = outputs[next++];
-    const Buffer& buffer = *copies_[0]->outputs.at(graph_.root_of(id));
-    const void* from =
-        static_cast<std::byte*>(buffer.data()) + chunk_offset_bytes(graph_, id, first);
-    if (in_memory_order && desc.is_dense() && channel_block(desc.layout) == 1) {
-      device_.download(dense.mutable_bytes(), from, dense.size_bytes());
-    } else {
-      std::vector<std::byte> placed(extent_bytes(desc));
-      device_.download(placed.data(), from, placed.size());
-      gather_row_major(desc, placed.data(), dense.mutable_bytes());
-    }
-  }
-}
-
-std::optional<std::vector<Tensor>> ProfileBench::evaluate_reference() {
-  constexpr double kQuickFlop = 3e7;
-  constexpr std::int64_t kQuickElements = 1 << 21;
-  if (flop_ > kQuickFlop || op_of(node_).evaluate == nullptr) return std::nullopt;
-  const std::int64_t first = range_ ? range_->begin : 0;
-  std::vector<Tensor> inputs;
-  std::vector<Tensor> outputs;
-  for (const OperandDesc& desc : call_.outputs) {
-    if (desc.shape.num_elements() > kQuickElements) return std::nullopt;
-    outputs.push_back(desc.is_absent ? Tensor() : Tensor(desc.dtype, desc.shape));
-  }
-  for (std::size_t i = 0; i < node_.inputs.size(); ++i) {
-    const ValueId id = node_.inputs[i];
-    const OperandDesc& desc = call_.inputs[i];
-    if (id == kNone) {
-      inputs.emplace_back();
-      continue;
-    }
-    if (desc.shape.num_elements() > kQuickElements) return std::nullopt;
-    if (const Tensor* constant = call_.constant(static_cast<int>(i))) {
-      if (desc.layout != Layout::kRowMajor) return std::nullopt;
-      inputs.push_back(*constant);
-      continue;
-    }
-    if (graph_.is_constant(graph_.root_of(id))) return std::nullopt;
-    Tensor dense(desc.dtype, desc.shape);
-    std::vector<std::byte> placed(extent_bytes(desc));
-    const Buffer& buffer = *operands(0).inputs.at(graph_.root_of(id));
-    device_.download(placed.data(),
-                     static_cast<std::byte*>(buffer.data()) + chunk_offset_bytes(graph_, id, first),
-                     placed.size());
-    gather_row_major(desc, placed.data(), dense.mutable_bytes());
-    inputs.push_back(std::move(dense));
-  }
-  std::vector<TensorView> input_views;
-  std::vector<TensorView> output_views;
-  for (const Tensor& input : inputs)
-    input_views.push_back(input.empty() ? TensorView() : TensorView::of(input));
-  for (Tensor& output : outputs)
-    output_views.push_back(output.empty() ? TensorView() : TensorView::of(output));
-  SerialTeam team;
-  evaluate_node(node_, input_views, output_views, team);
-  std::erase_if(outputs, [](const Tensor& output) { return output.empty(); });
-  return outputs;
-}
-
 Result<void> ProfileBench::check_outputs() {
   if (auto intact = check_tails(); !intact) return intact;
-  if (!expected_) {
-    expected_ = evaluate_reference();
-    expected_from_ = "plain loops";
-    // Among variants any order of elements is as good, and large results need no sorting.
-    is_in_memory_order_ = !expected_;
-  }
-  read_outputs(is_in_memory_order_, actual_);
-  if (!expected_) {
-    expected_ = std::exchange(actual_, {});
-    expected_from_ = "the first variant";
-    return {};
-  }
-  for (std::size_t i = 0; i < actual_.size(); ++i) {
-    const CheckResult result =
-        compare_tensors(actual_[i], (*expected_)[i], tolerance(tenant_.precision));
-    if (!result.outputs_match)
-      return refuse("output {} differs from {} by {:.2g} of its scale ({})", i, expected_from_,
-                    result.max_rel_error, result.worst);
-  }
-  return {};
+  const Operands& own = operands(0);
+  return oracle_.check(
+      [&](ValueId root) { return static_cast<const std::byte*>(own.inputs.at(root)->data()); },
+      [&](ValueId root) { return static_cast<const std::byte*>(own.outputs.at(root)->data()); });
 }
 
 std::int64_t ProfileBench::count_copies(const ProfileRow& row) const {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/node_oracle.h"
 #include "engine/profiler.h"
 
 namespace gacer {
@@ -69,16 +70,12 @@ class ProfileBench {
                                                             std::size_t copy, RowDifference* found);
   /// Where kernels that compare run, beside a variant of that width.
   Budget budget_to_compare(std::size_t copy, int width) const;
-  /// Compares what the last run left in copy 0 with the expected outputs.
+  /// Whether what the last run left in copy 0 is right.
   Result<void> check_outputs();
   /// Makes outputs, what lies behind them and the workspace no numbers.
   void poison();
   /// Refuses a variant that wrote behind its results (or the chunk of them that it computes).
   Result<void> check_tails() const;
-  /// Into tensors of earlier reads, if there are any: fresh memory costs as much as the copy.
-  void read_outputs(bool in_memory_order, std::vector<Tensor>& outputs) const;
-  /// By plain loops, when that is quick.
-  std::optional<std::vector<Tensor>> evaluate_reference();
 
   Device& device_;
   const PlacedTenant& tenant_;
@@ -88,16 +85,12 @@ class ProfileBench {
   ConstantStore& constants_;
   ProfileLimits limits_;
   KernelCall call_;
-  double flop_ = 0;
+  NodeOracle oracle_;
   std::vector<std::unique_ptr<Operands>> copies_;
   std::vector<std::unique_ptr<Kernel>> kernels_;
-  std::map<std::string, const Kernel*> kernel_of_;  ///< by variant
-  std::optional<std::vector<Tensor>> expected_;
-  std::string expected_from_;
-  std::vector<Tensor> actual_;                           ///< scratch
+  std::map<std::string, const Kernel*> kernel_of_;       ///< by variant
   std::map<std::size_t, std::unique_ptr<Buffer>> kept_;  ///< outputs of a lone run
   std::set<std::pair<std::string, int>> checked_;        ///< variants and widths; 0: at any
-  bool is_in_memory_order_ = false;  ///< how expected_ and what is compared with it lie
 };
 
 }  // namespace gacer

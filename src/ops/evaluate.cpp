@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstring>
-#include <thread>
 #include <vector>
 
 #include "base/dtype.h"
@@ -10,22 +9,6 @@
 
 namespace gacer {
 namespace {
-
-/// Threads that live for one run() each: enough for an oracle, whose calls are long.
-class ThreadTeam final : public Team {
- public:
-  explicit ThreadTeam(int size) : size_(size) {}
-  int size() const override { return size_; }
-  void run(const std::function<void(int)>& body) override {
-    std::vector<std::jthread> others;
-    for (int member = 1; member < size_; ++member)
-      others.emplace_back([&body, member] { body(member); });
-    body(0);
-  }
-
- private:
-  int size_;
-};
 
 void apply_post_op(const PostOp& post, std::span<const TensorView> inputs, const TensorView& out,
                    Team& team) {
@@ -79,7 +62,7 @@ class GraphEvaluator {
       : graph_(graph),
         tensors_(static_cast<std::size_t>(graph.num_values())),
         last_use_(static_cast<std::size_t>(graph.num_values()), kNone),
-        team_(std::max(1, static_cast<int>(std::thread::hardware_concurrency()))) {
+        team_(count_cores()) {
     if (inputs.size() != graph.inputs.size())
       fail(ErrorKind::kUsage, "graph '{}' has {} inputs, {} were given", graph.name,
            graph.inputs.size(), inputs.size());

@@ -160,6 +160,35 @@ class LostDevice final : public testing::ForwardingDevice {
   };
 };
 
+TEST(Compile, TheBaselineHasNoVariantThatTheProfileRejected) {
+  for (const bool has_others : {true, false}) {
+    EngineCore core(testing::plain_options(has_others ? "impl=all" : "impl=plain"));
+    core.add_graph(testing::named_spec("net", 2), testing::make_random_net(1, 2));
+    const auto first_variant = [&](const ProfileTable& rows) {
+      return make_baseline_plan(core.device(), core.problem(), core.tenants(), rows)
+          .lanes[0]
+          .steps[0]
+          .variant;
+    };
+    ProfileRow row;
+    row.signature = core.problem().tenants[0].nodes[0].signature;
+    row.items = core.problem().tenants[0].nodes[0].batch;
+    row.variant = first_variant({});
+    row.rejected = "writes nothing";
+    ProfileTable rows;
+    row.width = core.device().info().num_groups + 1;
+    rows.add(row);
+    EXPECT_EQ(first_variant(rows), row.variant) << "rejected elsewhere";
+    row.width = core.device().info().num_groups;
+    rows.add(row);
+    if (has_others)
+      EXPECT_NE(first_variant(rows), row.variant);
+    else
+      testing::expect_error(ErrorKind::kUnsupported, row.variant + " writes nothing",
+                            [&] { first_variant(rows); });
+  }
+}
+
 TEST(Compile, ThePlanInWhoseRoundADeviceFailsIsNamedAndKept) {
   LostDevice device;
   ModelLoader loader(device, Precision::kF32, {});
@@ -170,7 +199,7 @@ TEST(Compile, ThePlanInWhoseRoundADeviceFailsIsNamedAndKept) {
   Problem problem;
   problem.device = device.info();
   problem.tenants.push_back(make_problem_tenant(*tenants[0]));
-  Plan plan = make_baseline_plan(device, problem, tenants);
+  Plan plan = make_baseline_plan(device, problem, tenants, {});
   plan.policy = "gacer";
 
   Compiler compiler(device, tenants);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "engine/core.h"
 #include "engine/profile_bench.h"
+#include "ops/op_def.h"
 #include "tests/engine/forwarding_device.h"
 #include "tests/engine/support.h"
 #include "tests/engine/timed_device.h"
@@ -147,7 +148,7 @@ TEST_F(ProfilerTest, CancellingStopsBetweenVariants) {
   testing::expect_error(ErrorKind::kInterrupted, "", [&] { profiler.measure(tasks.front()); });
 }
 
-enum class Fault { kWritesElsewhere, kWritesBehind, kNoMemory };
+enum class Fault { kWritesElsewhere, kWritesBehind, kWritesNothing, kNoMemory };
 
 class BrokenKernel final : public Kernel {
  public:
@@ -156,6 +157,7 @@ class BrokenKernel final : public Kernel {
   std::size_t workspace_bytes() const override { return inner_->workspace_bytes() + kOwnBytes; }
   bool reads_input(int input) const override { return inner_->reads_input(input); }
   void record(const Bindings& bindings, Recorder& recorder) const override {
+    if (fault_ == Fault::kWritesNothing) return;
     Bindings wrong = bindings;
     wrong.workspace = static_cast<std::byte*>(wrong.workspace) + kOwnBytes;
     for (void*& output : wrong.outputs)
@@ -220,6 +222,48 @@ TEST_F(ProfilerTest, AVariantThatWritesWrongIsRejectedWithTheReason) {
       EXPECT_EQ(measure(bench, call, plain), "");
       EXPECT_THAT(measure(bench, call, BrokenImpl(plain, fault)), ::testing::HasSubstr(reason));
     }
+  }
+}
+
+/// More numbers than plain loops compute whole.
+Graph large_relu(std::int64_t batch) {
+  Graph graph;
+  graph.name = "large";
+  graph.batch = batch;
+  const ValueId x = graph.add_input("x", DType::kF32, {batch, 3, 1200, 1200});
+  graph.value(x).batch = BatchAxis{0, 1};
+  Node node;
+  node.op = "Relu";
+  node.name = "relu";
+  node.inputs = {x};
+  node.num_op_inputs = 1;
+  Value y;
+  y.name = "y";
+  node.outputs = {graph.add_value(std::move(y))};
+  graph.outputs = node.outputs;
+  infer_node(graph, graph.add_node(std::move(node)));
+  infer_batch_axes(graph);
+  return graph;
+}
+
+TEST_F(ProfilerTest, AWrongVariantOfALargeNodeIsRejectedThoughItIsTheFirst) {
+  for (const std::int64_t batch : {1, 2}) {
+    EngineCore large(testing::plain_options());
+    large.add_graph(testing::named_spec("large", batch), large_relu(batch));
+    const PlacedTenant& tenant = *large.tenants()[0];
+    const KernelImpl& plain = *large.device().kernels().back();
+    const BrokenImpl broken(plain, Fault::kWritesNothing);
+    const KernelCall call = make_call(tenant.graph(), 0, tenant.precision, ChunkRange{0, batch});
+    ProfileBench bench(large.device(), tenant, 0, ChunkRange{0, batch},
+                       large.compiler().constants(), limits);
+    const auto measure = [&](const KernelImpl& impl) {
+      ProfileRow row;
+      row.variant = impl.variants(call, 1).front();
+      bench.measure(impl, call, 0, row);
+      return row.rejected;
+    };
+    EXPECT_THAT(measure(broken), ::testing::HasSubstr("differs from plain loops"));
+    EXPECT_EQ(measure(plain), "");
   }
 }
 
