@@ -49,6 +49,10 @@ struct EngineOptions {
   /// variant that crashed.
   std::function<void(const std::string&)> on_warning = {};
   const std::atomic<bool>* is_cancelled = nullptr;  ///< long work stops with Error{kInterrupted}
+  /// A round that takes longer is told to on_stuck, on a thread of its own; 0: none. Whoever waits
+  /// for a device that hangs waits for ever, so all that is left to do there is to end the process.
+  std::chrono::milliseconds round_limit{0};
+  std::function<void(const std::string&)> on_stuck = {};
 };
 
 /// What one tenant's part of a measurement says.

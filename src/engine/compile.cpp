@@ -66,6 +66,7 @@ std::string CompiledPlan::describe_failure() const {
 
 template <typename Run>
 auto CompiledPlan::explain_failure_of(const Run& run) {
+  const RoundWatch::Round watched(watch_.get(), [this] { return describe_failure(); });
   try {
     return run();
   } catch (Error& error) {
@@ -278,6 +279,7 @@ std::unique_ptr<CompiledPlan> Compiler::compile(const Problem& problem, const Pl
   auto compiled = std::unique_ptr<CompiledPlan>(new CompiledPlan);
   compiled->device_ = &device_;
   compiled->failed_plan_path_ = failed_plan_path_;
+  compiled->watch_ = watch_;
   compiled->plan_ = plan;
   prepare_ahead(plan);
   std::vector<std::size_t> workspace_bytes(plan.lanes.size(), 0);

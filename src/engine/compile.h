@@ -6,12 +6,14 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <gacer/plan.h>
 
 #include "device/device.h"
 #include "engine/placed_tenant.h"
+#include "engine/round_watch.h"
 #include "plan/problem.h"
 
 namespace gacer {
@@ -42,13 +44,14 @@ class CompiledPlan {
   friend class Compiler;
   /// All steps in one program, which a free-running plan makes on first use.
   Program& whole();
-  /// run(), or its error with the plan that it happened in.
+  /// run(), watched, or its error with the plan that it happened in.
   template <typename Run>
   auto explain_failure_of(const Run& run);
   std::string describe_failure() const;
 
   Device* device_ = nullptr;
   std::string failed_plan_path_;
+  std::shared_ptr<RoundWatch> watch_;
   Plan plan_;
   std::vector<ProgramStep> steps_;
   std::vector<StepRef> refs_;
@@ -77,6 +80,8 @@ class Compiler {
   std::vector<StepRef> find_unknown(const Problem& problem, const Plan& plan);
   /// A plan in whose round the device fails is kept here, for a look at it; empty: nowhere.
   void keep_failed_plan(const std::string& path) { failed_plan_path_ = path; }
+  /// What looks after the rounds of plans that are compiled from now on.
+  void set_watch(std::shared_ptr<RoundWatch> watch) { watch_ = std::move(watch); }
   /// Drops what no compiled plan uses: packed weights can be as large as the weights.
   void trim();
 
@@ -106,6 +111,7 @@ class Compiler {
   const std::vector<std::unique_ptr<PlacedTenant>>& tenants_;
   ConstantStore constants_;
   std::string failed_plan_path_;
+  std::shared_ptr<RoundWatch> watch_;
   std::map<KernelKey, const KernelImpl*> impls_;  ///< found so far
   std::map<KernelKey, std::shared_ptr<const Kernel>> kernels_;
   std::map<CaptureKey, std::shared_ptr<const Capture>> captures_;

@@ -88,6 +88,8 @@ EngineCore::EngineCore(EngineOptions options, Opened opened)
   problem_.device = device_->info();
   problem_.is_width_fixed = device_->is_width_fixed();
   if (options_.announce_descriptor >= 0) announcer_.emplace(options_.announce_descriptor);
+  if (options_.round_limit.count() > 0 && options_.on_stuck)
+    compiler_.set_watch(std::make_shared<RoundWatch>(options_.round_limit, options_.on_stuck));
 }
 
 int EngineCore::add_tenant(const TenantSpec& spec) {

@@ -137,19 +137,25 @@ class Child {
     while (is_speaking_ || is_complaining_) {
       read_both();
       stop_if_asked();
-      if (end_.last && Clock::now() - begin_ > options_.patience) {
-        ::kill(pid_, SIGKILL);
-        end_.how = MeasuringEnd::How::kHung;
-        end_.text = fmt::format("no end after {} s", options_.patience.count() / 1000);
-        wait();
-        return std::move(end_);
-      }
+      const auto now = Clock::now();
+      if (end_.last && now - begin_ > options_.patience)
+        return kill_hung("no end after {} s", options_.patience);
+      if (now - heard_last_ > options_.silence)
+        return kill_hung("no word for {} s", options_.silence);
     }
     judge(wait());
     return std::move(end_);
   }
 
  private:
+  MeasuringEnd kill_hung(fmt::format_string<double> text, std::chrono::milliseconds limit) {
+    ::kill(pid_, SIGKILL);
+    end_.how = MeasuringEnd::How::kHung;
+    end_.text = fmt::format(text, std::chrono::duration<double>(limit).count());
+    wait();
+    return std::move(end_);
+  }
+
   void read_both() {
     // A closed pipe is left out by its negative descriptor.
     std::array<pollfd, 2> waiting = {{{is_speaking_ ? announcements_.read.get() : -1, POLLIN, 0},
@@ -158,6 +164,7 @@ class Child {
     if (::poll(waiting.data(), waiting.size(), kLookUpMs) <= 0) return;
     if (waiting[0].revents != 0) {
       is_speaking_ = read_some(announcements_.read.get(), heard_);
+      heard_last_ = Clock::now();
       take_lines();
     }
     if (waiting[1].revents != 0) is_complaining_ = read_some(errors_.read.get(), complaints_);
@@ -246,6 +253,7 @@ class Child {
   std::string heard_;
   std::string complaints_;
   Clock::time_point begin_;
+  Clock::time_point heard_last_ = Clock::now();
   std::optional<Clock::time_point> asked_to_stop_;
   MeasuringEnd end_;
 };

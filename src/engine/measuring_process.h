@@ -41,7 +41,7 @@ struct MeasuringEnd {
     kFailed,       ///< it said why: exit_code and text
     kInterrupted,  ///< because it was asked to
     kCrashed,      ///< by a signal
-    kHung,         ///< it was killed: a variant took longer than any should
+    kHung,         ///< it was killed: a variant took longer than any should, or it fell silent
   };
   How how = How::kDone;
   int exit_code = 0;
@@ -53,6 +53,9 @@ struct MeasuringEnd {
 struct MeasuringOptions {
   /// For one variant.
   std::chrono::milliseconds patience{120000};
+  /// Without a word, of whatever kind: opening a device, reading models and checking results take
+  /// their time.
+  std::chrono::milliseconds silence{600000};
   std::function<void(const Progress&)> on_progress;
   std::function<void(const std::string&)> on_warning;
   const std::atomic<bool>* is_cancelled = nullptr;

@@ -1,3 +1,8 @@
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/baseline.h"
@@ -159,6 +164,52 @@ class LostDevice final : public testing::ForwardingDevice {
     std::unique_ptr<Program> program_;
   };
 };
+
+/// A device that holds whoever waits for a round until it is let go; only the first round is held.
+class StuckDevice final : public testing::ForwardingDevice {
+ public:
+  std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
+    return std::make_unique<StuckProgram>(*this, ForwardingDevice::assemble(steps));
+  }
+  std::atomic<bool> is_stuck{true};
+
+ private:
+  class StuckProgram final : public Program {
+   public:
+    StuckProgram(StuckDevice& device, std::unique_ptr<Program> program)
+        : device_(device), program_(std::move(program)) {}
+    double run() override {
+      device_.is_stuck.wait(true);
+      return program_->run();
+    }
+    int num_launches() const override { return program_->num_launches(); }
+    std::vector<StepTime> run_traced() override { return program_->run_traced(); }
+
+   private:
+    StuckDevice& device_;
+    std::unique_ptr<Program> program_;
+  };
+};
+
+TEST(Compile, ARoundThatDoesNotEndIsToldOnce) {
+  auto owned = std::make_unique<StuckDevice>();
+  StuckDevice& device = *owned;
+  std::vector<std::string> told;
+  EngineOptions options = testing::plain_options();
+  options.round_limit = std::chrono::milliseconds(300);
+  options.on_stuck = [&](const std::string& what) {
+    told.push_back(what);
+    device.is_stuck = false;
+    device.is_stuck.notify_all();
+  };
+  EngineCore core(options, std::move(owned));
+  core.add_graph(testing::named_spec("net", 2), testing::make_random_net(1, 2));
+  const auto compiled = core.compile(core.baseline());
+  for (int round = 0; round < 3; ++round) compiled->run();
+  std::this_thread::sleep_for(std::chrono::milliseconds(400));  // between rounds none is late
+  EXPECT_THAT(told,
+              ::testing::ElementsAre("no end after 0.3 s: a round of a plan of policy 'baseline'"));
+}
 
 TEST(Compile, TheBaselineHasNoVariantThatTheProfileRejected) {
   for (const bool has_others : {true, false}) {

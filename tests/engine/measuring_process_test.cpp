@@ -89,6 +89,17 @@ TEST(MeasuringProcess, AVariantThatHangsIsKilled) {
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
 }
 
+TEST(MeasuringProcess, OneThatFallsSilentIsKilled) {
+  MeasuringOptions options;
+  options.silence = std::chrono::milliseconds(300);
+  for (const std::string& before : {std::string(), std::string(kBegin) + kEnd}) {
+    const MeasuringEnd end = run(before + "exec sleep 60", options);
+    EXPECT_EQ(end.how, How::kHung);
+    EXPECT_EQ(end.text, "no word for 0.3 s");
+    EXPECT_FALSE(end.last);
+  }
+}
+
 TEST(MeasuringProcess, SlownessBetweenVariantsIsNoHang) {
   MeasuringOptions options;
   options.patience = std::chrono::milliseconds(200);

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -22,6 +25,16 @@ constexpr const char* kSearchGroup = "Search";
 constexpr const char* kMeasureGroup = "Measuring";
 constexpr const char* kTensorGroup = "Tensors";
 constexpr const char* kResultGroup = "Results";
+
+/// As for a variant, see MeasuringOptions.
+constexpr std::chrono::milliseconds kLongestRound{120000};
+
+/// Nothing is freed: the driver would wait for the device.
+void end_stuck_process(const std::string& what) {
+  fmt::print(stderr, "\ngacer: device error: {}\n", what);
+  std::fflush(stderr);
+  std::_Exit(exit_code(ErrorKind::kDevice));
+}
 
 std::string own_path() {
   std::error_code error;
@@ -62,6 +75,10 @@ EngineOptions Options::engine() const {
   engine.seed = seed;
   engine.disabled_passes = disabled_passes;
   engine.is_cancelled = &interrupt_flag();
+  if (device.starts_with("cuda")) {
+    engine.round_limit = kLongestRound;
+    engine.on_stuck = end_stuck_process;
+  }
   engine.announce_descriptor = announce_descriptor;
   if (measures_in_child()) engine.measuring_command = measuring_command(*this);
   return engine;
