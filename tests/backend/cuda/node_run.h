@@ -82,9 +82,13 @@ struct VariantResult {
   std::vector<std::string> footprint;
 };
 
+/// Makes a kernel's launches on a stream of its own, in no graph, and waits for them.
+void run_on_stream(const Kernel& kernel, const Bindings& bindings);
+
 /// Runs every variant of every kernel that supports the case, at one width, or of the variants with
 /// these keys those that a kernel knows. Result, workspace and what lies behind every operand are
-/// no numbers; writing behind an operand is an infinite error.
+/// no numbers; writing behind an operand is an infinite error. Expects the same bits from a stream
+/// of a GPU as from a graph, unless two runs of the graph differ.
 std::vector<VariantResult> run_variants(Device& device, const NodeCase& node, Precision precision,
                                         int width, bool is_timed = false,
                                         const std::vector<std::string>& only = {});
