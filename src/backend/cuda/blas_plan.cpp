@@ -4,6 +4,8 @@
 #include <array>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <type_traits>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/check.h"
@@ -39,30 +41,37 @@ cudaDataType_t blas_type(DType dtype) {
   }
 }
 
+/// Of a handle that cuBLASLt makes, which a constructor that fails frees too.
+template <typename Handle, const auto& destroy>
+struct Destroy {
+  using pointer = Handle;
+  void operator()(Handle handle) const { destroy(handle); }
+};
+template <typename Handle, const auto& destroy>
+using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<Handle, destroy>>;
+
 class MatrixLayout {
  public:
   MatrixLayout(DType dtype, std::int64_t rows, std::int64_t columns, std::int64_t leading,
                std::int64_t batch, std::int64_t stride) {
-    check_blas(
-        cublasLtMatrixLayoutCreate(&layout_, blas_type(dtype), static_cast<std::uint64_t>(rows),
-                                   static_cast<std::uint64_t>(columns), leading),
-        "a matrix layout");
+    cublasLtMatrixLayout_t made = nullptr;
+    check_blas(cublasLtMatrixLayoutCreate(&made, blas_type(dtype), static_cast<std::uint64_t>(rows),
+                                          static_cast<std::uint64_t>(columns), leading),
+               "a matrix layout");
+    layout_.reset(made);
     if (batch <= 1) return;
     const auto count = static_cast<std::int32_t>(batch);
-    check_blas(cublasLtMatrixLayoutSetAttribute(layout_, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+    check_blas(cublasLtMatrixLayoutSetAttribute(get(), CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
                                                 sizeof count),
                "a batch count");
-    check_blas(cublasLtMatrixLayoutSetAttribute(
-                   layout_, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride),
+    check_blas(cublasLtMatrixLayoutSetAttribute(get(), CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET,
+                                                &stride, sizeof stride),
                "a batch stride");
   }
-  ~MatrixLayout() { cublasLtMatrixLayoutDestroy(layout_); }
-  MatrixLayout(const MatrixLayout&) = delete;
-  MatrixLayout& operator=(const MatrixLayout&) = delete;
-  cublasLtMatrixLayout_t get() const { return layout_; }
+  cublasLtMatrixLayout_t get() const { return layout_.get(); }
 
  private:
-  cublasLtMatrixLayout_t layout_ = nullptr;
+  Owner<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy> layout_;
 };
 
 /// The product in cuBLASLt's column-major view: the transposed result, so b comes first.
@@ -76,7 +85,9 @@ class Problem {
         result(p.result, p.n, p.m, p.ldy, p.batch, p.stride_y) {
     const cublasComputeType_t compute =
         p.dtype == DType::kF32 && p.allow_tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-    check_blas(cublasLtMatmulDescCreate(&operation, compute, CUDA_R_32F), "a product");
+    cublasLtMatmulDesc_t made = nullptr;
+    check_blas(cublasLtMatmulDescCreate(&made, compute, CUDA_R_32F), "a product");
+    owner.reset(made);
     set(CUBLASLT_MATMUL_DESC_TRANSA, p.trans_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, p.trans_a ? CUBLAS_OP_T : CUBLAS_OP_N);
     using Act = BlasProduct::Act;
@@ -92,20 +103,15 @@ class Problem {
     if (sm_target > 0)
       set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, static_cast<std::int32_t>(sm_target));
   }
-  ~Problem() {
-    if (operation != nullptr) cublasLtMatmulDescDestroy(operation);
-  }
-  Problem(const Problem&) = delete;
-  Problem& operator=(const Problem&) = delete;
-
   template <typename T>
   void set(cublasLtMatmulDescAttributes_t name, T value) {
-    check_blas(cublasLtMatmulDescSetAttribute(operation, name, &value, sizeof value),
+    check_blas(cublasLtMatmulDescSetAttribute(operation(), name, &value, sizeof value),
                "a product's attribute", ErrorKind::kUnsupported);
   }
 
   MatrixLayout first, second, added, result;
-  cublasLtMatmulDesc_t operation = nullptr;
+  cublasLtMatmulDesc_t operation() const { return owner.get(); }
+  Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> owner;
 };
 
 std::string to_hex(const cublasLtMatmulAlgo_t& algorithm) {
@@ -206,7 +212,7 @@ class BlasKernel final : public Kernel {
       problem_.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias_->data());
     }
     cublasLtMatmulHeuristicResult_t fit = {};
-    check_blas(cublasLtMatmulAlgoCheck(handle_, problem_.operation, problem_.first.get(),
+    check_blas(cublasLtMatmulAlgoCheck(handle_, problem_.operation(), problem_.first.get(),
                                        problem_.second.get(), problem_.added.get(),
                                        problem_.result.get(), &algorithm_, &fit),
                "the algorithm's check", ErrorKind::kUnsupported);
@@ -234,7 +240,7 @@ class BlasKernel final : public Kernel {
              kAlignment);
     const float alpha = plan_.product.alpha;
     const float beta = plan_.product.has_c ? 1.0F : 0.0F;
-    check_blas(cublasLtMatmul(handle_, problem_.operation, &alpha, b, problem_.first.get(), a,
+    check_blas(cublasLtMatmul(handle_, problem_.operation(), &alpha, b, problem_.first.get(), a,
                               problem_.second.get(), &beta, c, problem_.added.get(), y,
                               problem_.result.get(), &algorithm_, bindings.workspace,
                               workspace_bytes_, stream),
@@ -268,10 +274,11 @@ std::vector<std::string> Blas::variants(const BlasProduct& product, int sm_targe
   if (const auto known = state_->keys.find(name); known != state_->keys.end()) return known->second;
   state_->services.context().make_current();
   const Problem problem(product, sm_target);
-  cublasLtMatmulPreference_t preference = nullptr;
-  check_blas(cublasLtMatmulPreferenceCreate(&preference), "a preference");
+  cublasLtMatmulPreference_t made = nullptr;
+  check_blas(cublasLtMatmulPreferenceCreate(&made), "a preference");
+  const Owner<cublasLtMatmulPreference_t, cublasLtMatmulPreferenceDestroy> preference(made);
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
-    return cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value);
+    return cublasLtMatmulPreferenceSetAttribute(preference.get(), attribute, &value, sizeof value);
   };
   cublasStatus_t status = set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kMaxWorkspace);
   for (const auto attribute :
@@ -281,11 +288,10 @@ std::vector<std::string> Blas::variants(const BlasProduct& product, int sm_targe
   std::vector<cublasLtMatmulHeuristicResult_t> results(count);
   int found = 0;
   if (status == CUBLAS_STATUS_SUCCESS)
-    status = cublasLtMatmulAlgoGetHeuristic(state_->handle, problem.operation, problem.first.get(),
-                                            problem.second.get(), problem.added.get(),
-                                            problem.result.get(), preference,
-                                            static_cast<int>(count), results.data(), &found);
-  cublasLtMatmulPreferenceDestroy(preference);
+    status = cublasLtMatmulAlgoGetHeuristic(
+        state_->handle, problem.operation(), problem.first.get(), problem.second.get(),
+        problem.added.get(), problem.result.get(), preference.get(), static_cast<int>(count),
+        results.data(), &found);
   // "Not supported" is an answer: there are no variants.
   if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE)
     found = 0;

@@ -280,10 +280,10 @@ std::vector<std::string> CudaCapture::footprint() const {
     int registers = 0;
     int static_shared = 0;
     CUfunction function = launch.function;
-    if (function == nullptr && p.kern != nullptr) cuKernelGetFunction(&function, p.kern);
+    if (function == nullptr && p.kern != nullptr) GACER_CU(cuKernelGetFunction(&function, p.kern));
     if (function != nullptr) {
-      cuFuncGetAttribute(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, function);
-      cuFuncGetAttribute(&static_shared, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function);
+      GACER_CU(cuFuncGetAttribute(&registers, CU_FUNC_ATTRIBUTE_NUM_REGS, function));
+      GACER_CU(cuFuncGetAttribute(&static_shared, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function));
     }
     std::string line =
         fmt::format("grid {}x{}x{} block {} smem {} regs {}", p.gridDimX, p.gridDimY, p.gridDimZ,

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
+#include <regex>
 
 #include "backend/cuda/check.h"
 
@@ -11,6 +13,7 @@ namespace gacer::cuda {
 namespace {
 
 constexpr int kGroupSms = 8;
+constexpr int kLeastCapability = 80;
 
 /// Once a process: hardware queues for many branches must be asked for before the first call.
 CUresult initialize() {
@@ -55,6 +58,10 @@ Context::Context(int ordinal) : device_(find_device(ordinal)), primary_(device_)
   num_sms_ = attribute(device_, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
   compute_capability_ = 10 * attribute(device_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR) +
                         attribute(device_, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+  if (compute_capability_ < kLeastCapability)
+    fail(ErrorKind::kDevice, "{} has compute capability {}.{}, gacer needs {}.{} (Ampere) or later",
+         name_, compute_capability_ / 10, compute_capability_ % 10, kLeastCapability / 10,
+         kLeastCapability % 10);
   max_shared_bytes_ = static_cast<std::size_t>(
       attribute(device_, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN));
   GACER_CU(cuCtxGetStreamPriorityRange(&least_priority_, &greatest_priority_));
@@ -122,18 +129,39 @@ double Event::since(const Event& start) const {
 
 int count_devices(std::string* reason) {
   int count = 0;
-  CUresult result = initialize();
-  if (result == CUDA_SUCCESS) result = cuDeviceGetCount(&count);
-  if (reason != nullptr) *reason = result == CUDA_SUCCESS ? "no GPU" : describe(result);
-  return result == CUDA_SUCCESS ? count : 0;
+  std::string why = "no GPU";
+  try {
+    CUresult result = initialize();
+    if (result == CUDA_SUCCESS) result = cuDeviceGetCount(&count);
+    if (result != CUDA_SUCCESS) why = describe(result);
+  } catch (const Error& error) {  // a driver that is not there, or lacks a function
+    why = error.message();
+  }
+  if (reason != nullptr) *reason = why;
+  return count;
 }
+
+namespace {
+
+/// Of the kernel module, as it says: "580.82.07"; empty where it says nothing.
+std::string driver_release() {
+  std::ifstream file("/proc/driver/nvidia/version");
+  std::string line;
+  std::getline(file, line);
+  std::smatch found;
+  // "NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.82.07  Wed Aug 27 …"
+  if (!std::regex_search(line, found, std::regex(R"(\s(\d+(\.\d+)+)\s)"))) return {};
+  return found[1];
+}
+
+}  // namespace
 
 DeviceInfo describe_device(int ordinal) {
   const CUdevice device = find_device(ordinal);
   std::size_t memory = 0;
   GACER_CU(cuDeviceTotalMem(&memory, device));
-  int driver = 0;
-  GACER_CU(cuDriverGetVersion(&driver));
+  int version = 0;
+  GACER_CU(cuDriverGetVersion(&version));
 
   DeviceInfo info;
   info.name = name_of(device);
@@ -144,7 +172,8 @@ DeviceInfo describe_device(int ordinal) {
   info.num_groups = std::max(1, info.num_units / kGroupSms);
   info.memory_bytes = static_cast<std::int64_t>(memory);
   info.clock_mhz = attribute(device, CU_DEVICE_ATTRIBUTE_CLOCK_RATE) / 1000.0;
-  info.driver = fmt::format("{}.{}", driver / 1000, driver % 1000 / 10);
+  info.driver = driver_release();
+  info.libraries["cuda"] = fmt::format("{}.{}", version / 1000, version % 1000 / 10);
   return info;
 }
 

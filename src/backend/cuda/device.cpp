@@ -183,11 +183,11 @@ std::vector<DeviceInfo> find_devices() {
   std::vector<DeviceInfo> devices;
   const int count = count_devices();
   for (int i = 0; i < count; ++i) {
-    devices.push_back(describe_device(i));
+    // What is missing is told to whoever opens it.
     try {
+      devices.push_back(describe_device(i));
       add_libraries(devices.back());
     } catch (const Error&) {
-      // It is found all the same; whoever opens it is told what is missing.
     }
   }
   return devices;

@@ -16,7 +16,8 @@ void Library::open() {
   handle_ = dlopen(file_, RTLD_NOW | RTLD_GLOBAL);
   if (handle_ == nullptr) {
     const char* reason = dlerror();
-    error_ = fmt::format("{} cannot be loaded: {}", file_, reason != nullptr ? reason : "unknown");
+    error_ = fmt::format("{} cannot be loaded: {}; gacer needs {}", file_,
+                         reason != nullptr ? reason : "unknown", needed_);
   }
   is_opened_ = true;
 }
@@ -31,28 +32,33 @@ void* Library::symbol(const char* name) {
   if (handle_ == nullptr) fail(ErrorKind::kDevice, "{}", error_);
   void* found = dlsym(handle_, name);
   if (found == nullptr)
-    fail(ErrorKind::kDevice, "{} has no function {}: it is older than this program needs", file_,
-         name);
+    fail(ErrorKind::kDevice, "{} has no function {}: gacer needs {}", file_, name, needed_);
   return found;
 }
 
 Library& driver_library() {
-  static Library library("libcuda.so.1");
+  static Library library("libcuda.so.1", "NVIDIA's driver for CUDA 13 (580 or later)");
   return library;
 }
 
 Library& dnn_library() {
-  static Library library("libcudnn.so.9");
+  static Library library(
+      "libcudnn.so.9",
+      "cuDNN 9 for CUDA 13 (pip install nvidia-cudnn-cu13), its folder in LD_LIBRARY_PATH");
   return library;
 }
 
 Library& blas_library() {
-  static Library library("libcublasLt.so.13");
+  static Library library(
+      "libcublasLt.so.13",
+      "cuBLAS 13 (CUDA's toolkit, or pip install nvidia-cublas), its folder in LD_LIBRARY_PATH");
   return library;
 }
 
 Library& nvrtc_library() {
-  static Library library("libnvrtc.so.13");
+  static Library library("libnvrtc.so.13",
+                         "NVRTC 13 (CUDA's toolkit, or pip install nvidia-cuda-nvrtc), its folder "
+                         "in LD_LIBRARY_PATH");
   return library;
 }
 

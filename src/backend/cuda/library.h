@@ -10,8 +10,9 @@ namespace gacer::cuda {
 /// that have no GPU, and says there what is missing.
 class Library {
  public:
-  /// `file`: a soname that the dynamic loader finds ("libcuda.so.1").
-  explicit Library(const char* file) : file_(file) {}
+  /// `file`: a soname that the dynamic loader finds ("libcuda.so.1"). `needed`: what a user
+  /// lacks who lacks it, and where to get that.
+  Library(const char* file, const char* needed) : file_(file), needed_(needed) {}
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
@@ -24,6 +25,7 @@ class Library {
   void open();
 
   const char* file_;
+  const char* needed_;
   std::mutex mutex_;
   bool is_opened_ = false;
   void* handle_ = nullptr;

@@ -52,9 +52,9 @@ std::string compile(const std::string& source, const std::string& arch) {
       nvrtcCompileProgram(program.get(), static_cast<int>(options.size()), options.data());
   if (result != NVRTC_SUCCESS) {
     std::size_t size = 0;
-    nvrtcGetProgramLogSize(program.get(), &size);
+    check_nvrtc(nvrtcGetProgramLogSize(program.get(), &size), "nvrtcGetProgramLogSize");
     std::string log(size, '\0');
-    nvrtcGetProgramLog(program.get(), log.data());
+    check_nvrtc(nvrtcGetProgramLog(program.get(), log.data()), "nvrtcGetProgramLog");
     fail(ErrorKind::kInternal, "a generated kernel does not compile: {}\n{}", log, source);
   }
   std::size_t size = 0;

@@ -64,7 +64,9 @@ class Recording {
 }  // namespace
 
 Library& cupti_library() {
-  static Library library("libcupti.so.13");
+  static Library library("libcupti.so.13",
+                         "CUPTI 13 (CUDA's toolkit, or pip install nvidia-cuda-cupti), its folder "
+                         "in LD_LIBRARY_PATH");
   return library;
 }
 

@@ -251,6 +251,23 @@ TEST_F(CudaTickets, CountersAreResetInEveryLaneAndSmSet) {
   expect_all_drawn(30);
 }
 
+TEST_F(CudaTickets, FreeProgramsRunAsOftenAsAskedFor) {
+  const auto other = device_->allocate(64 * sizeof(unsigned));
+  device_->fill(other->data(), 0, other->size());
+  const auto one = capture();
+  bindings_.outputs = {other->data()};
+  const auto two = capture();
+  const auto first = testing::assemble_alone(*device_, *one);
+  const auto second = testing::assemble_alone(*device_, *two);
+  std::vector<Program*> programs = {first.get(), second.get()};
+  const std::vector<int> repeats = {3, 5};
+  EXPECT_GT(device_->run_free(programs, repeats), 0);
+  expect_all_drawn(3);
+  std::vector<unsigned> taken(64);
+  device_->download(taken.data(), other->data(), other->size());
+  expect_drawn(taken, 5);
+}
+
 TEST_F(CudaTickets, MoreCountersThanALaunchResets) {
   std::vector<std::unique_ptr<Capture>> captures;
   std::vector<const Capture*> used;

@@ -176,15 +176,5 @@ TEST_F(CudaDevice, AProfilerSeesKernelsInTheirSmSets) {
   }
 }
 
-TEST_F(CudaDevice, FreeProgramsFinishTogether) {
-  const Captured a = capture_sum(*device_, 1 << 20);
-  const Captured b = capture_sum(*device_, 1 << 20);
-  const auto first = testing::assemble_alone(*device_, *a.capture);
-  const auto second = testing::assemble_alone(*device_, *b.capture);
-  std::vector<Program*> programs = {first.get(), second.get()};
-  const std::vector<int> repeats = {3, 5};
-  EXPECT_GT(device_->run_free(programs, repeats), 0);
-}
-
 }  // namespace
 }  // namespace gacer

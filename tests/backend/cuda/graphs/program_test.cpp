@@ -11,6 +11,7 @@
 #include "backend/cuda/module.h"
 #include "backend/cuda/services.h"
 #include "tests/backend/cuda/tickets.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer::cuda {
 namespace {
@@ -155,6 +156,36 @@ TEST_F(CudaProgramOrder, MoreCountersThanALaunchResets) {
   const auto program = assemble(make_chain(used));
   for (int run = 0; run < 5; ++run) program->run();
   for (const auto& one : drawn) expect_drawn(one->taken, 5);
+}
+
+/// A fault of the driver under the tests while this lives.
+class DriverFault {
+ public:
+  explicit DriverFault(int which) { set(which); }
+  ~DriverFault() { set(0); }
+  DriverFault(const DriverFault&) = delete;
+  DriverFault& operator=(const DriverFault&) = delete;
+
+ private:
+  static void set(int which) {
+    reinterpret_cast<void (*)(int)>(driver_library().symbol("made_up_fault"))(which);
+  }
+};
+
+TEST_F(CudaProgramOrder, AGraphThatIsNotWhatWasAskedForIsRefused) {
+  const auto one = make_drawn();
+  const auto two = make_drawn();
+  std::vector<ProgramStep> steps = make_chain({one->capture.get(), two->capture.get()});
+  steps[1].priority = 1;
+  steps[1].budget = {0, 4};
+  EXPECT_NO_THROW(assemble(steps));
+  const char* const complaints[] = {"the program's graph has 0 kernels, its steps have 2",
+                                    "step 1: priority 0 instead of -1",
+                                    "step 1: the kernel is not in its SM set"};
+  for (int fault = 1; fault <= 3; ++fault) {
+    const DriverFault made(fault);
+    testing::expect_error(ErrorKind::kInternal, complaints[fault - 1], [&] { assemble(steps); });
+  }
 }
 
 }  // namespace

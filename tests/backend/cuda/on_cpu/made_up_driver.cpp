@@ -113,6 +113,10 @@ struct CUstream_st {
 
 namespace {
 
+/// What goes wrong with every kernel that is put into a graph; see program_test.cpp.
+enum class Fault { kNone, kNoKernel, kNoPriority, kNoContext };
+Fault fault = Fault::kNone;
+
 struct Event {
   float ms = 0;
 };
@@ -189,6 +193,8 @@ T* handle(std::uintptr_t value) {
 
 #pragma GCC visibility push(default)
 extern "C" {
+
+void made_up_fault(int which) { fault = static_cast<Fault>(which); }
 
 CUresult cuGetErrorName(CUresult, const char** name) { return *name = "made up", CUDA_SUCCESS; }
 CUresult cuGetErrorString(CUresult, const char** text) { return *text = "made up", CUDA_SUCCESS; }
@@ -367,7 +373,9 @@ CUresult cuGraphAddKernelNode(CUgraphNode* made, CUgraph graph, const CUgraphNod
                               std::size_t count, const CUDA_KERNEL_NODE_PARAMS* params) {
   if (const CUresult result = add_node(made, graph, before, count); result != CUDA_SUCCESS)
     return result;
+  if (fault == Fault::kNoKernel) return CUDA_SUCCESS;
   (*made)->set_kernel(*params);
+  if (fault == Fault::kNoContext) (*made)->kernel.ctx = nullptr;
   return CUDA_SUCCESS;
 }
 CUresult cuGraphAddEventRecordNode(CUgraphNode* made, CUgraph graph, const CUgraphNode* before,
@@ -432,7 +440,10 @@ CUresult cuGraphKernelNodeGetAttribute(CUgraphNode node, CUkernelNodeAttrID id,
 }
 CUresult cuGraphKernelNodeSetAttribute(CUgraphNode node, CUkernelNodeAttrID id,
                                        const CUkernelNodeAttrValue* value) {
-  return node->attributes[id] = *value, CUDA_SUCCESS;
+  node->attributes[id] = *value;
+  if (fault == Fault::kNoPriority && id == CU_LAUNCH_ATTRIBUTE_PRIORITY)
+    node->attributes[id].priority = 0;
+  return CUDA_SUCCESS;
 }
 CUresult cuGraphMemsetNodeGetParams(CUgraphNode node, CUDA_MEMSET_NODE_PARAMS* params) {
   return *params = node->memset, CUDA_SUCCESS;
