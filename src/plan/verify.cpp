@@ -4,6 +4,7 @@
 #include <string>
 #include <tuple>
 
+#include "base/device_id.h"
 #include "base/error.h"
 #include "plan/describe.h"
 #include "plan/memory.h"
@@ -22,9 +23,25 @@ void expect_equal(const std::string& tenant, const char* what, const T& in_plan,
   }
 }
 
+/// What to do about a plan of another device.
+std::string advise(const std::string& of_plan, const std::string& here) {
+  const DeviceId made_for = parse_device_id(of_plan);
+  const DeviceId own = parse_device_id(here);
+  if (made_for.kind == "sim" && own.kind != "sim")
+    return "name that device's recording with --device sim:FILE";
+  if (made_for.kind == "cuda" && own.kind == "cpu") return "add --device cuda";
+  const std::string versions =
+      made_for.is_same_device(own) ? describe_versions(made_for, own) : std::string();
+  return fmt::format("{}search a plan for this one (`gacer plan`)",
+                     versions.empty() ? "" : "it was made with " + versions + ": ");
+}
+
 void verify_tenant(const PlanTenant& made_for, const PlanTenant& here, int repeat) {
   expect_equal(here.name, "mode", made_for.mode, here.mode);
-  expect_equal(here.name, "precision", made_for.precision, here.precision);
+  if (made_for.precision != here.precision)
+    fail(ErrorKind::kPlan,
+         "tenant '{}': the plan was made for precision '{}', here it is '{}'; add --precision {}",
+         here.name, made_for.precision, here.precision, made_for.precision);
   expect_equal(here.name, "batch", made_for.batch, here.batch);
   expect_equal(here.name, "repeat", made_for.repeat, repeat);
   const std::size_t nodes = std::min(made_for.node_names.size(), here.node_names.size());
@@ -44,8 +61,9 @@ void verify_tenant(const PlanTenant& made_for, const PlanTenant& here, int repea
 
 void verify_identity(const Problem& problem, const Plan& plan) {
   if (plan.device_id != problem.device.profile_id()) {
-    fail(ErrorKind::kPlan, "the plan was made for device '{}', this is '{}'", plan.device_id,
-         problem.device.profile_id());
+    const std::string here = problem.device.profile_id();
+    fail(ErrorKind::kPlan, "the plan was made for device '{}', this is '{}'; {}", plan.device_id,
+         here, advise(plan.device_id, here));
   }
   if (plan.num_groups != problem.device.num_groups) {
     fail(ErrorKind::kPlan, "the plan was made for {} groups, the device has {}", plan.num_groups,

@@ -38,6 +38,18 @@ class PlanVerify : public testing::TestWithParam<std::uint64_t> {
 
 TEST_P(PlanVerify, AcceptsLegalPlans) { EXPECT_NO_THROW(verify_plan(made_.problem, plan_)); }
 
+TEST_P(PlanVerify, SaysWhatToDoAboutAPlanOfAnotherDevice) {
+  const auto expect_advice = [&](const std::string& device_id, const std::string& part) {
+    expect_damage([&](Plan& p) { p.device_id = device_id; }, part);
+  };
+  const std::string here = made_.problem.device.profile_id();
+  expect_advice("sim|A recorded device|15x8", "--device sim:FILE");
+  expect_advice(here + "|cudnn=9.18.0", "it was made with cudnn 9.18.0 (here none)");
+  expect_advice(here + "|cudnn=9.18.0", "`gacer plan`");
+  expect_advice(made_.problem.device.kind + "|Another device|7x1", "`gacer plan`");
+  expect_damage([](Plan& p) { p.tenants[0].precision = "bf16"; }, "add --precision bf16");
+}
+
 TEST_P(PlanVerify, RejectsEachKindOfDamage) {
   const auto last_step = [](Plan& plan) -> Step& { return plan.lanes.back().steps.back(); };
   expect_damage([](Plan& p) { p.device_id += "x"; }, "made for device");
