@@ -7,6 +7,8 @@ import sqlite3
 import subprocess
 import time
 
+import pytest
+
 MODELS = ("zoo:resnet18@4", "zoo:mobilenet_v3_large@4")
 
 
@@ -41,6 +43,19 @@ def test_rows_come_from_a_child_and_are_used(gacer, conv):
     said = gacer("plan", f"{conv}@2", "--policy", "streams", "--db", "rows.db", "-v")
     assert "profile 0/" not in said.stderr
     assert len(rows(gacer.folder / "rows.db")) == measured
+
+
+@pytest.mark.parametrize("command", ["run --no-guard", "run", "profile"])
+def test_a_plans_tenants_are_measured_in_a_child_too(gacer, conv, dense, command):
+    gacer("plan", f"{conv}@2", f"{dense}@2", "--policy", "streams", "--save-plan", "plan.json", "--db", "first.db")
+    command = [*command.split(), "--plan", "plan.json", "--measure-in", "child", "--db", "fresh.db"]
+    with subprocess.Popen([gacer.path, *command], cwd=gacer.folder, env=gacer.environment) as process:
+        seen = False
+        while process.poll() is None:
+            seen = seen or children(process.pid) != []
+    assert process.returncode == 0
+    needs_rows = "--no-guard" not in command
+    assert seen == needs_rows and (len(rows(gacer.folder / "fresh.db")) > 3) == needs_rows
 
 
 def test_a_variant_that_kills_the_child_is_set_aside(gacer, tmp_path):

@@ -2,14 +2,16 @@
 
 import copy
 import json
+import os
 import re
 
 import pytest
-from conftest import make_dense_net
+from conftest import ROOT, make_dense_net
 
+H200 = f"sim:{ROOT}/bench/results/h200/cnn_b8.rec.json"
 QUICK = ("--time", "100ms", "--rounds", "3")
 SEARCH = ("--evaluations", "200", "--measurements", "4")
-PLAN, UNSUPPORTED = 3, 4
+USAGE, PLAN, UNSUPPORTED, DEVICE = 2, 3, 4, 6
 
 
 @pytest.fixture
@@ -118,6 +120,33 @@ def test_another_models_plan_is_refused(gacer, conv, dense, plan, tmp_path):
 def test_another_devices_plan_is_refused(gacer, conv, dense, plan, tmp_path):
     plan["device"] = "cuda/Some other device"
     assert "Some other device" in refuse(gacer, plan, tmp_path, f"{conv}@4", f"{dense}@4")
+
+
+@pytest.fixture
+def sim_plan(gacer):
+    """A plan in fp16 of a recorded GPU."""
+    gacer("plan", "zoo:alexnet@8", "--device", H200, "--precision", "fp16", "--policy", "gacer", "--save-plan", "sim.json", *SEARCH)
+    return "sim.json"
+
+
+def test_a_plan_brings_its_precision(gacer, sim_plan):
+    assert "fp16" in gacer("explain", sim_plan, "--device", H200).stdout
+    gacer("run", "--plan", sim_plan, "--device", H200, *QUICK)
+    said = gacer("explain", sim_plan, "--device", H200, "--precision", "f32", code=PLAN).stderr
+    assert "'fp16'" in said and "add --precision fp16" in said
+
+
+def test_a_recorded_devices_plan_asks_for_the_recording(gacer, sim_plan):
+    for command in (["explain", sim_plan], ["run", "--plan", sim_plan], ["replay", sim_plan], ["profile", "--plan", sim_plan]):
+        assert "--device sim:FILE" in gacer(*command, code=USAGE, input="").stderr
+
+
+def test_a_gpus_plan_goes_to_the_gpu(gacer, plan, tmp_path):
+    plan["device"] = "cuda|NVIDIA Abacus|3x8|cudnn=1.2.3"
+    (tmp_path / "gpu.json").write_text(json.dumps(plan))
+    said = gacer("explain", "gpu.json", code=PLAN if os.path.exists("/dev/nvidia0") else DEVICE).stderr
+    assert "NVIDIA Abacus" in said, said
+    assert "add --device cuda" in gacer("explain", "gpu.json", "--device", "cpu", code=PLAN).stderr
 
 
 def test_edited_plans_are_refused(gacer, conv, dense, plan, tmp_path):

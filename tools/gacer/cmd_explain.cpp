@@ -16,6 +16,16 @@ The models are needed to check that the plan is theirs. They default to those th
 Example
   gacer explain pair.plan.json zoo:resnet50@8 zoo:vgg16@8)";
 
+int explain(Options options) {
+  const Plan plan = load_plan(options.plan);
+  complete_from_plan(options, plan);
+  Session session(options, &plan);
+  const std::string text = session.engine().explain(plan);
+  session.progress().clear();
+  fmt::print("{}", text);
+  return 0;
+}
+
 }  // namespace
 
 void add_explain_command(const Command& app, Invocation& invocation) {
@@ -26,16 +36,8 @@ void add_explain_command(const Command& app, Invocation& invocation) {
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);
   command.footer(kFooter);
-  command.callback([options, &invocation] {
-    invocation.action = [options] {
-      const Plan plan = load_plan(options->plan);
-      Session session(*options, &plan);
-      const std::string text = session.engine().explain(plan);
-      session.progress().clear();
-      fmt::print("{}", text);
-      return 0;
-    };
-  });
+  command.callback(
+      [options, &invocation] { invocation.action = [options] { return explain(*options); }; });
 }
 
 }  // namespace gacer::cli

@@ -1,4 +1,5 @@
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -15,11 +16,17 @@ Rows are kept as they are measured, also when interrupted; a repeat measures wha
 
 Examples
   gacer profile zoo:resnet50@8 zoo:vgg16@8
+  gacer profile --plan pair.plan.json
   gacer profile zoo:resnet50@8 --db rows.db --record laptop.rec.json
   gacer compare zoo:resnet50@8 --device sim:laptop.rec.json        (on any machine))";
 
-int profile(const Options& options, const std::string& record) {
-  Session session(options);
+int profile(Options options, const std::string& record) {
+  std::optional<Plan> plan;
+  if (!options.plan.empty()) {
+    plan = load_plan(options.plan);
+    complete_from_plan(options, *plan);
+  }
+  Session session(options, plan ? &*plan : nullptr);
   const double seconds = session.engine().profile();
   session.progress().clear();
   if (!options.is_quiet)
@@ -37,7 +44,10 @@ void add_profile_command(const Command& app, Invocation& invocation) {
   const Command command = app.add_command("profile", "Measure the ways to run each operator");
   auto options = std::make_shared<Options>();
   auto record = std::make_shared<std::string>();
-  add_models(command, *options);
+  add_models(command, *options, /*is_required=*/false);
+  command.add_option("--plan", options->plan, "MODELs default to this plan's")
+      .type_name("FILE")
+      .group("Device");
   command
       .add_option("--record", *record,
                   "Also write the device and its rows for --device sim:FILE on other machines")

@@ -138,9 +138,10 @@ void answer(Engine& engine, const std::string& line) {
   print_line(times);
 }
 
-int replay(const Options& options, const std::vector<std::string>& paths) {
+int replay(Options options, const std::vector<std::string>& paths) {
   std::vector<Plan> plans;
   for (const std::string& path : paths) plans.push_back(load_plan(path));
+  complete_from_plan(options, plans.front());
   Session session(options, &plans.front());
   Engine& engine = session.engine();
   double plan_s = 0;

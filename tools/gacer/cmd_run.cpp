@@ -16,7 +16,7 @@ Examples
   gacer run 'rec.onnx?H=48&W=320' --input x=line.npy --output answers/
   gacer run --plan pair.plan.json)";
 
-int run(const Options& options, const std::string& policy, const std::string& command_line) {
+int run(Options options, const std::string& policy, const std::string& command_line) {
   const MeasureOptions measure = options.measure();
   const PolicyLimits limits = options.limits();
   if (options.plan.empty()) {
@@ -28,6 +28,7 @@ int run(const Options& options, const std::string& policy, const std::string& co
                              command_line);
   }
   const Plan plan = load_plan(options.plan);
+  complete_from_plan(options, plan);
   Session session(options, &plan);
   return report_comparison(session, session.engine().measure(plan, measure), command_line);
 }

@@ -51,6 +51,11 @@ const CommandOption& CommandOption::needs(const CommandOption& other) const {
   return *this;
 }
 
+const CommandOption& CommandOption::marks(bool& is_given) const {
+  option_->each([&is_given](const std::string&) { is_given = true; });
+  return *this;
+}
+
 // Without a description the help shows the type's name alone.
 const CommandOption& CommandOption::one_of(std::initializer_list<std::string_view> values) const {
   option_->check(

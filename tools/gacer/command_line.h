@@ -32,6 +32,8 @@ class CommandOption {
   const CommandOption& allow_extra_args(bool allowed) const;
   const CommandOption& delimiter(char between_values) const;
   const CommandOption& excludes(const CommandOption& other) const;
+  /// Sets a flag when the option is on the command line.
+  const CommandOption& marks(bool& is_given) const;
   const CommandOption& needs(const CommandOption& other) const;
   const CommandOption& one_of(std::initializer_list<std::string_view> values) const;
   /// Numbers from `low` to `high`, both allowed.

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "base/error.h"
+#include "base/precision.h"
 #include "tools/gacer/interrupt.h"
 
 namespace gacer::cli {
@@ -50,6 +51,7 @@ std::vector<std::string> measuring_command(const Options& options) {
   const auto add = [&](const char* name, const std::string& value) {
     if (!value.empty()) command.insert(command.end(), {name, value});
   };
+  if (options.models.empty()) add("--plan", options.plan);
   add("--device", options.device);
   add("--precision", options.precision);
   add("--seed", std::to_string(options.seed));
@@ -86,7 +88,9 @@ EngineOptions Options::engine() const {
 
 bool Options::measures_in_child() const {
   // A process that measures starts no other one.
-  if (announce_descriptor >= 0 || models.empty()) return false;
+  if (announce_descriptor >= 0) return false;
+  // Without tenants there is nothing to measure.
+  if (models.empty() && plan.empty()) return false;
   return measure_in == "child" || (measure_in == "auto" && device.starts_with("cuda"));
 }
 
@@ -108,6 +112,22 @@ MeasureOptions Options::measure() const {
   return measure;
 }
 
+void complete_from_plan(Options& options, const Plan& plan) {
+  if (!options.is_device_given) {
+    const std::string kind = plan.device_id.substr(0, plan.device_id.find('|'));
+    if (kind == "sim")
+      fail(ErrorKind::kUsage,
+           "the plan was made for a simulated device ('{}'): name its recording with "
+           "--device sim:FILE",
+           plan.device_id);
+    // Another kind is refused with the plan, where what is here can be said, too.
+    if (kind == "cpu" || kind == "cuda") options.device = kind;
+  }
+  if (options.is_precision_given || plan.tenants.empty()) return;
+  const std::string& precision = plan.tenants.front().precision;
+  if (parse_precision(precision)) options.precision = precision;
+}
+
 void add_models(const Command& command, Options& options, bool is_required) {
   const CommandOption models =
       command
@@ -120,11 +140,16 @@ void add_models(const Command& command, Options& options, bool is_required) {
 void add_engine_options(const Command& command, Options& options) {
   command
       .add_option("-d,--device", options.device,
-                  "cpu, cuda[:INDEX] or sim:FILE; see `gacer devices`")
+                  "cpu, cuda[:INDEX] or sim:FILE; see `gacer devices`. A saved plan's own is the\n"
+                  "default where one is given")
+      .marks(options.is_device_given)
       .capture_default_str()
       .type_name("DEVICE")
       .group(kDeviceGroup);
-  command.add_option("--precision", options.precision, "f32, tf32, fp16 or bf16")
+  command
+      .add_option("--precision", options.precision,
+                  "f32, tf32, fp16 or bf16; a saved plan's own likewise")
+      .marks(options.is_precision_given)
       .one_of({"f32", "tf32", "fp16", "bf16"})
       .capture_default_str()
       .type_name("TYPE")

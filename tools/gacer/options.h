@@ -21,6 +21,9 @@ struct Options {
   std::string implementation;
   int threads = 0;
   std::string precision = "f32";
+  // On the command line: a plan's own come before the defaults.
+  bool is_device_given = false;
+  bool is_precision_given = false;
   std::string db;
   std::uint64_t seed = 1;
   std::vector<std::string> disabled_passes;
@@ -51,6 +54,10 @@ struct Options {
   PolicyLimits limits() const;
   MeasureOptions measure() const;
 };
+
+/// What the command line leaves open as the plan has it: the kind of device and the precision.
+/// Error{kUsage} when the device is a simulated one: a plan does not say where its recording is.
+void complete_from_plan(Options& options, const Plan& plan);
 
 void add_models(const Command& command, Options& options, bool is_required = true);
 void add_engine_options(const Command& command, Options& options);

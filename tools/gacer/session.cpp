@@ -85,9 +85,13 @@ Session::Session(const Options& options, const Plan* plan) : options_(options) {
   engine_options.on_warning = [view = progress_.get()](const std::string& text) {
     view->warn(text);
   };
-  {
+  try {
     const AddsSeconds adds(open_s_);
     engine_ = std::make_unique<Engine>(std::move(engine_options));
+  } catch (Error& error) {
+    if (plan != nullptr && !options.is_device_given)
+      error.add_context(fmt::format("the device of the plan, '{}'", plan->device_id));
+    throw;
   }
   const AddsSeconds adds(models_s_);
   for (const TenantSpec& spec : specs) engine_->add_tenant(spec);
