@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include <gacer/device_info.h>
 #include <gacer/plan.h>
 
 namespace gacer {
@@ -16,5 +17,9 @@ std::string tenant_name(const Plan& plan, int tenant);
 
 /// "all" or "[0, 1)".
 std::string describe(const Budget& budget);
+
+/// The cores or SMs of a budget: "all 132 SMs", "64 SMs (groups [0, 8))", "2 cores [0, 2)". Groups
+/// need not share out all SMs, but whoever has all groups has all SMs.
+std::string describe_units(const DeviceInfo& device, const Budget& budget);
 
 }  // namespace gacer

@@ -23,7 +23,7 @@ std::string print_chunk(const Problem& problem, const Step& step) {
 
 /// What a run of steps has in common when it is folded into one line.
 std::string traits(const Problem& problem, const Step& step) {
-  std::string text = step.budget.is_all() ? "all groups" : "groups " + describe(step.budget);
+  std::string text = describe_units(problem.device, step.budget);
   text += ", " + print_chunk(problem, step);
   if (step.priority != 0) text += fmt::format(", priority {}", step.priority);
   if (step.iteration != 0) text += fmt::format(", iteration {}", step.iteration);

@@ -8,7 +8,7 @@
 
 namespace gacer {
 
-/// For people: per tenant its lanes, runs of equal steps folded ("nodes 3-17: 1 core [0,1), whole
+/// For people: per tenant its lanes, runs of equal steps folded ("nodes 3-17: 1 core [0, 1), whole
 /// batch"), chunks, budgets, priorities, barriers with the steps they separate.
 std::string print_plan(const Problem& problem, const Plan& plan);
 

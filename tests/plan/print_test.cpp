@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "plan/describe.h"
 #include "tests/support/synthetic.h"
 
 namespace gacer {
@@ -22,8 +23,23 @@ TEST(PlanPrint, FoldsRunsOfEqualSteps) {
   for (int i = 0; i < 9; ++i) plan.lanes[0].steps.push_back({0, i, 0, {0, 1}, "v", {0, 1}, 0});
   plan.lanes[0].steps[8].budget = {};
   const std::string text = print_plan(made.problem, plan);
-  EXPECT_TRUE(contains(text, "nodes 0-7: groups [0, 1), whole batch")) << text;
-  EXPECT_TRUE(contains(text, "node 8 y8: all groups")) << text;
+  EXPECT_TRUE(contains(text, "nodes 0-7: 1 core [0, 1), whole batch")) << text;
+  EXPECT_TRUE(contains(text, "node 8 y8: all 2 cores")) << text;
+}
+
+TEST(PlanPrint, CountsTheSmsOfABudget) {
+  DeviceInfo gpu;  // as an H200: 12 SMs are in no group
+  gpu.num_units = 132;
+  gpu.units_per_group = 8;
+  gpu.num_groups = 15;
+  EXPECT_EQ(describe_units(gpu, {0, 8}), "64 SMs (groups [0, 8))");
+  EXPECT_EQ(describe_units(gpu, {14, 15}), "8 SMs (groups [14, 15))");
+  EXPECT_EQ(describe_units(gpu, {0, 15}), "all 132 SMs");
+  EXPECT_EQ(describe_units(gpu, {}), "all 132 SMs");
+  const DeviceInfo cpu = test::synthetic_device("cpu", 4);
+  EXPECT_EQ(describe_units(cpu, {1, 3}), "2 cores [1, 3)");
+  EXPECT_EQ(describe_units(cpu, {3, 4}), "1 core [3, 4)");
+  EXPECT_EQ(describe_units(cpu, {0, 4}), "all 4 cores");
 }
 
 TEST(PlanPrint, ShowsBarriersWithTheStepsTheySeparate) {
