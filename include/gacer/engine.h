@@ -211,7 +211,8 @@ class Engine {
                      const PolicyLimits& limits = {});
   /// Measures one given plan beside the simple policies, as compare() does.
   Comparison measure(const Plan& plan, const MeasureOptions& options = {});
-  /// Text for `gacer explain`: the plan in words with predicted and simple-policy times.
+  /// Text for `gacer explain`: the plan in words, with predicted and simple-policy times where the
+  /// profile has rows. Measures nothing.
   std::string explain(const Plan& plan);
 
  private:

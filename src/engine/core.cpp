@@ -322,6 +322,22 @@ double EngineCore::profile() {
   return seconds_since(begin);
 }
 
+std::size_t EngineCore::load_rows() {
+  require_tenants();
+  open_profile();
+  std::size_t missing = 0;
+  for (const ProblemTenant& tenant : problem_.tenants)
+    for (const ProblemNode& node : tenant.nodes)
+      if (!rows_.has(node.signature, node.batch)) ++missing;
+  return missing;
+}
+
+Plan EngineCore::plan_from_rows(const std::string& policy) {
+  PolicyLimits model_only;
+  model_only.measurements = 0;
+  return search_once(find_policy(policy), policy, model_only);
+}
+
 bool EngineCore::forget_stale_rows(const Plan& plan) {
   if (device_->info().kind == "sim") return false;  // could not be measured anew
   const std::vector<StepRef> unknown = compiler_.find_unknown(problem_, plan);

@@ -50,6 +50,11 @@ class EngineCore {
 
   /// Measures missing rows; seconds.
   double profile();
+  /// Reads the rows that there are and measures nothing. Returns how many nodes have none that can
+  /// be used.
+  std::size_t load_rows();
+  /// A policy's plan from these rows and the model alone. Every node must have a row.
+  Plan plan_from_rows(const std::string& policy);
   /// Any policy but "auto". What it measures is kept for the searches that follow, until
   /// forget_measurements().
   Plan search(const std::string& policy, const PolicyLimits& limits);

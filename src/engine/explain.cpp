@@ -18,28 +18,46 @@ std::string describe_tenants(const EngineCore& core) {
   return text;
 }
 
+std::string format_bound(double ms) { return ms > 0 ? fmt::format("{:.3f} ms", ms) : "-"; }
+
+/// What the rows say of the plan and of the simple policies.
+std::string describe_times(EngineCore& core, const Plan& plan) {
+  std::string text;
+  if (const auto ms = core.predict(plan))
+    text += fmt::format("predicted by the profile's rows: {:.3f} ms a round\n", *ms);
+  else
+    text += "not predicted: steps of the plan have no rows in the profile\n";
+  for (const std::string& policy : simple_policies()) {
+    if (policy == plan.policy) continue;
+    if (const auto ms = core.predict(core.plan_from_rows(policy)))
+      text += fmt::format("  {} would take {:.3f} ms\n", policy, *ms);
+  }
+  const Bounds bounds = compute_bounds(core.problem(), core.rows());
+  text += fmt::format("bounds: critical path {}, arithmetic {}, memory {}; area estimate {}\n",
+                      format_bound(bounds.critical_path_ms), format_bound(bounds.flop_ms),
+                      format_bound(bounds.bytes_ms), format_bound(bounds.area_estimate_ms));
+  return text;
+}
+
+std::string describe_lack(const EngineCore& core, std::size_t missing) {
+  int nodes = 0;
+  for (const TenantInfo& info : core.infos()) nodes += info.nodes;
+  const bool is_recorded = core.problem().device.kind == "sim";
+  return fmt::format(
+      "no times: {} of {} nodes have no rows in the {}\n", missing, nodes,
+      is_recorded ? "recording"
+                  : "profile; `gacer profile --plan FILE` with this plan's file measures them");
+}
+
 }  // namespace
 
 std::string explain_plan(EngineCore& core, const Plan& plan) {
   verify_plan(core.problem(), plan);
   std::string text = fmt::format("plan '{}' on {}\n", plan.policy, core.problem().device.name);
   text += describe_tenants(core);
-  core.profile();
-  if (const auto ms = core.predict(plan))
-    text += fmt::format("predicted by the profile's rows: {:.3f} ms a round\n", *ms);
-  PolicyLimits model_only;
-  model_only.measurements = 0;
-  for (const std::string& policy : simple_policies()) {
-    if (policy == plan.policy) continue;
-    if (const auto ms = core.predict(core.search(policy, model_only)))
-      text += fmt::format("  {} would take {:.3f} ms\n", policy, *ms);
-  }
-  const Bounds bounds = compute_bounds(core.problem(), core.rows());
-  text += fmt::format(
-      "bounds: critical path {:.3f} ms, arithmetic {:.3f} ms, memory {:.3f} ms; area estimate "
-      "{:.3f} ms\n\n",
-      bounds.critical_path_ms, bounds.flop_ms, bounds.bytes_ms, bounds.area_estimate_ms);
-  return text + print_plan(core.problem(), plan);
+  const std::size_t missing = core.load_rows();
+  text += missing == 0 ? describe_times(core, plan) : describe_lack(core, missing);
+  return text + "\n" + print_plan(core.problem(), plan);
 }
 
 }  // namespace gacer

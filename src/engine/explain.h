@@ -7,7 +7,8 @@
 namespace gacer {
 
 /// A plan in words: what it uses, what the model predicts for it and for the simple policies, the
-/// bounds, and its lanes. Error{kPlan} when it is illegal for these tenants.
+/// bounds, and its lanes. Measures nothing: without rows it says so in the place of times.
+/// Error{kPlan} when it is illegal for these tenants.
 std::string explain_plan(EngineCore& core, const Plan& plan);
 
 }  // namespace gacer

@@ -110,6 +110,24 @@ def test_explain_reads_well(gacer, conv, dense, plan, tmp_path):
     assert re.search(r"\d ms", said)
 
 
+def test_explain_measures_nothing(gacer, plan):
+    said = gacer("explain", "plan.json", "--db", "fresh.db")
+    assert "no times" in said.stdout and "gacer profile --plan" in said.stdout and "profile" not in said.stderr
+    assert "lane 0" in said.stdout
+    gacer("profile", "--plan", "plan.json", "--db", "fresh.db")
+    assert "would take" in gacer("explain", "plan.json", "--db", "fresh.db").stdout
+
+
+def test_explain_counts_the_sms_of_a_gpu(gacer, sim_plan, tmp_path):
+    plan = json.loads((tmp_path / sim_plan).read_text())
+    for step in steps_of(plan)[:2]:
+        step["budget"] = [0, 8]
+    (tmp_path / sim_plan).write_text(json.dumps(plan))
+    said = gacer("explain", sim_plan, "--device", H200).stdout
+    assert "64 SMs (groups [0, 8))" in said and "all 132 SMs" in said
+    assert "arithmetic -, memory -;" in said and "0.000 ms" not in said
+
+
 def test_another_models_plan_is_refused(gacer, conv, dense, plan, tmp_path):
     said = refuse(gacer, plan, tmp_path, f"{dense}@4", f"{conv}@4")
     assert "conv" in said or "dense" in said

@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* kFooter = R"(
 The models are needed to check that the plan is theirs. They default to those that the plan names.
+Nothing is measured: times are predicted where the profile has rows.
 
 Example
   gacer explain pair.plan.json zoo:resnet50@8 zoo:vgg16@8)";
