@@ -30,7 +30,7 @@ struct EngineOptions {
   std::string device = "cpu";       ///< "cpu", "cuda:0", "sim:FILE"
   std::string device_options = {};  ///< backend-specific: "impl=plain", "threads=2"
   std::string precision = "f32";    ///< f32 | tf32 | fp16 | bf16
-  std::string profile_path = {};    ///< SQLite file; empty: the user's cache directory
+  std::string profile_path = {};    ///< SQLite file; empty: in the user's cache directory
   bool use_profile = true;          ///< false: measure all, keep nothing
   std::uint64_t seed = 1;
   std::vector<std::string> disabled_passes = {};
@@ -39,8 +39,9 @@ struct EngineOptions {
   std::vector<TenantSpec> read_ahead = {};
   /// A command (a path and arguments) that brings a profile up to date for the same tenants in a
   /// process of its own, which a kernel may crash or hang: `gacer profile MODEL… --db
-  /// PROFILE_PATH` and what else these options say. "--announce 3" is added. Empty: this process
-  /// measures. Without a profile this process measures, too.
+  /// PROFILE_PATH` and what else these options say. "--announce 3" is added, and "--db FILE" where
+  /// the user's cache directory cannot be written. Empty: this process measures. Without a profile
+  /// this process measures, too.
   std::vector<std::string> measuring_command = {};
   /// That process's own side: a descriptor on which it tells what it is measuring; -1: none.
   int announce_descriptor = -1;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include <fmt/ranges.h>
@@ -38,6 +39,13 @@ Precision parse_precision_option(const std::string& text) {
   return *precision;
 }
 
+/// Beside the rows, unless these go with the process.
+std::string failed_plan_path(const ProfileDb& db) {
+  if (!db.is_temporary()) return db.path() + ".failed.plan.json";
+  std::error_code error;
+  return (std::filesystem::temp_directory_path(error) / "gacer.failed.plan.json").string();
+}
+
 std::size_t count_quarantined(const ProfileTable& rows) {
   const std::vector<ProfileRow> all = rows.all();
   return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), is_quarantined));
@@ -68,7 +76,8 @@ std::string default_profile_path() {
   const char* home = std::getenv("HOME");
   if (home == nullptr || *home == '\0')
     fail(ErrorKind::kIo,
-         "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a file");
+         "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a "
+         "file with --db");
   return std::string(home) + "/.cache/gacer/profile.sqlite";
 }
 
@@ -172,10 +181,14 @@ void EngineCore::open_profile() {
     return;
   }
   if (!options_.use_profile) return;
-  const std::string path =
-      options_.profile_path.empty() ? default_profile_path() : options_.profile_path;
-  db_.emplace(path);
-  compiler_.keep_failed_plan(path + ".failed.plan.json");
+  // Who names a file wants it kept; the usual place may be missing (a container, a service).
+  if (options_.profile_path.empty())
+    db_.emplace(default_profile_path(), ProfileDb::Unwritable::kCopy);
+  else
+    db_.emplace(options_.profile_path);
+  if (db_->is_temporary() && !options_.measuring_command.empty())
+    options_.measuring_command.insert(options_.measuring_command.end(), {"--db", db_->path()});
+  compiler_.keep_failed_plan(failed_plan_path(*db_));
   for (const std::string& warning : db_->warnings()) warn(warning);
   rows_ = db_->load(profile_key());
 }

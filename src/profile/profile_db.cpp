@@ -1,6 +1,10 @@
 #include "profile/profile_db.h"
 
+#include <stdlib.h>
+
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -38,17 +42,28 @@ struct Connection {
   ~Connection() { sqlite3_close_v2(handle); }
 };
 
-/// An Error that remembers whether the file itself is at fault.
+/// An Error that remembers whether the file itself is at fault, or its place.
 class SqliteError : public Error {
  public:
   SqliteError(std::string message, int code)
       : Error(ErrorKind::kIo, std::move(message)),
-        is_damage_(code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {}
+        is_damage_(code == SQLITE_CORRUPT || code == SQLITE_NOTADB),
+        is_unwritable_(code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM) {}
   bool is_damage() const { return is_damage_; }
+  bool is_unwritable() const { return is_unwritable_; }
 
  private:
   bool is_damage_;
+  bool is_unwritable_;
 };
+
+/// A profile's place that does not let this process write.
+class UnwritableError : public Error {
+ public:
+  explicit UnwritableError(std::string message) : Error(ErrorKind::kIo, std::move(message)) {}
+};
+
+constexpr const char* kAdvice = "name a file that can be written with --db";
 
 [[noreturn]] void fail_sqlite(sqlite3* handle, const std::string& path, const char* what) {
   throw SqliteError(fmt::format("profile '{}': cannot {}: {}", path, what,
@@ -121,8 +136,8 @@ std::string move_aside(const std::string& path, const std::string& suffix) {
     if (fs::exists(target, error)) continue;
     fs::rename(path, target, error);
     if (error) {
-      fail(ErrorKind::kIo, "profile '{}': cannot be used nor renamed to '{}': {}", path, target,
-           error.message());
+      throw UnwritableError(fmt::format("profile '{}': cannot be used nor renamed to '{}': {}",
+                                        path, target, error.message()));
     }
     for (const char* tail : {"-wal", "-shm"}) fs::rename(path + tail, target + tail, error);
     return target;
@@ -191,6 +206,9 @@ std::optional<Unusable> open_file(Connection& connection, const std::string& pat
                       nullptr) != SQLITE_OK) {
     fail_sqlite(connection.handle, path, "open the file");
   }
+  // SQLite opens what it may not write for reading alone and says so when something is written.
+  if (sqlite3_db_readonly(connection.handle, "main") == 1)
+    throw UnwritableError(fmt::format("profile '{}': the file is read-only", path));
   sqlite3_busy_timeout(connection.handle, kBusyTimeoutMs);
   std::optional<Unusable> unusable;
   try {
@@ -206,40 +224,99 @@ std::optional<Unusable> open_file(Connection& connection, const std::string& pat
   return std::nullopt;
 }
 
+void make_folder_of(const std::string& path) {
+  const fs::path folder = fs::path(path).parent_path();
+  std::error_code error;
+  if (!folder.empty()) fs::create_directories(folder, error);
+  if (error)
+    throw UnwritableError(fmt::format("profile '{}': cannot create folder '{}': {}", path,
+                                      folder.string(), error.message()));
+}
+
+/// A folder that goes with its owner.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::error_code error;
+    path_ = (fs::temp_directory_path(error) / "gacer-profile-XXXXXX").string();
+    if (::mkdtemp(path_.data()) == nullptr)
+      fail(ErrorKind::kIo, "cannot make a temporary folder '{}' for the profile: {}; {}", path_,
+           std::strerror(errno), kAdvice);
+  }
+  ~TemporaryFolder() {
+    std::error_code error;
+    fs::remove_all(path_, error);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 }  // namespace
 
 struct ProfileDb::State {
   std::string path;
+  std::optional<TemporaryFolder> folder;  // goes after the connection
   std::unique_ptr<Connection> connection;
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, ProfileRow>> pending;
 
+  /// UnwritableError when the place is at fault.
+  void open();
+  /// Goes on with a temporary file that begins with the rows that can be read.
+  void open_copy();
   void write_pending();
 };
 
-ProfileDb::ProfileDb(std::string path) : state_(std::make_unique<State>()) {
-  state_->path = std::move(path);
-  const fs::path folder = fs::path(state_->path).parent_path();
-  std::error_code error;
-  if (!folder.empty()) fs::create_directories(folder, error);
-  if (error) {
-    fail(ErrorKind::kIo, "profile '{}': cannot create folder '{}': {}", state_->path,
-         folder.string(), error.message());
-  }
+void ProfileDb::State::open() {
+  make_folder_of(path);
   // A second try follows when the first file was moved away.
   for (int attempt = 0;; ++attempt) {
-    state_->connection = std::make_unique<Connection>();
-    const std::optional<Unusable> unusable = open_file(*state_->connection, state_->path);
-    if (!unusable) return;
-    state_->connection.reset();
-    if (attempt > 0) {
-      fail(ErrorKind::kIo, "profile '{}': a new file cannot be used: {}", state_->path,
-           unusable->reason);
+    connection = std::make_unique<Connection>();
+    std::optional<Unusable> unusable;
+    try {
+      unusable = open_file(*connection, path);
+    } catch (const SqliteError& error) {
+      if (error.is_unwritable()) throw UnwritableError(error.message());
+      throw;
     }
-    const std::string target = move_aside(state_->path, unusable->suffix);
+    if (!unusable) return;
+    connection.reset();
+    if (attempt > 0) {
+      fail(ErrorKind::kIo, "profile '{}': a new file cannot be used: {}", path, unusable->reason);
+    }
+    const std::string target = move_aside(path, unusable->suffix);
+    warnings.push_back(
+        fmt::format("profile '{}' cannot be used ({}): moved to '{}', rows are measured anew", path,
+                    unusable->reason, target));
+  }
+}
+
+void ProfileDb::State::open_copy() {
+  folder.emplace();
+  const std::string copy = folder->path() + "/profile.sqlite";
+  std::error_code error;
+  // The log after the file: what is written in between is in the log, too.
+  if (fs::copy_file(path, copy, error)) fs::copy_file(path + "-wal", copy + "-wal", error);
+  fs::permissions(copy, fs::perms::owner_write, fs::perm_options::add, error);
+  fs::permissions(copy + "-wal", fs::perms::owner_write, fs::perm_options::add, error);
+  path = copy;
+  open();
+}
+
+ProfileDb::ProfileDb(std::string path, Unwritable unwritable) : state_(std::make_unique<State>()) {
+  state_->path = std::move(path);
+  try {
+    state_->open();
+  } catch (const UnwritableError& error) {
+    if (unwritable == Unwritable::kFail) fail(ErrorKind::kIo, "{}; {}", error.message(), kAdvice);
+    state_->connection.reset();
     state_->warnings.push_back(
-        fmt::format("profile '{}' cannot be used ({}): moved to '{}', rows are measured anew",
-                    state_->path, unusable->reason, target));
+        fmt::format("{}: what this run measures is lost at its end; {}", error.message(), kAdvice));
+    state_->open_copy();
   }
 }
 
@@ -255,6 +332,7 @@ ProfileDb::ProfileDb(ProfileDb&&) noexcept = default;
 ProfileDb& ProfileDb::operator=(ProfileDb&&) noexcept = default;
 
 const std::string& ProfileDb::path() const { return state_->path; }
+bool ProfileDb::is_temporary() const { return state_->folder.has_value(); }
 const std::vector<std::string>& ProfileDb::warnings() const { return state_->warnings; }
 
 ProfileTable ProfileDb::load(const std::string& device_id) const {

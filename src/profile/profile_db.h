@@ -12,15 +12,21 @@ namespace gacer {
 /// once (write-ahead log, waits of up to ten seconds for a lock). Not thread-safe.
 class ProfileDb {
  public:
+  /// What is done about a file that cannot be written: it is an error, or its rows are copied to a
+  /// temporary file that goes with the object (see warnings()).
+  enum class Unwritable { kFail, kCopy };
+
   /// Opens or creates the file and its folders. A profile that is damaged or of another schema is
   /// renamed to "PATH.corrupt-N" or "PATH.schema-V-N" and a new one begun: see warnings().
   /// Error{kIo} names the path when it cannot be created or written, or is another program's.
-  explicit ProfileDb(std::string path);
+  explicit ProfileDb(std::string path, Unwritable unwritable = Unwritable::kFail);
   ~ProfileDb();
   ProfileDb(ProfileDb&&) noexcept;
   ProfileDb& operator=(ProfileDb&&) noexcept;
 
+  /// Of the file in use.
   const std::string& path() const;
+  bool is_temporary() const;
   /// What a user should know of how the file was opened; usually empty.
   const std::vector<std::string>& warnings() const;
 

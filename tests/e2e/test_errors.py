@@ -95,7 +95,17 @@ def test_a_cache_that_cannot_be_made_is_named(gacer, conv, tmp_path):
     said = message_of(gacer("profile", conv, env={"XDG_CACHE_HOME": str(tmp_path / "file/cache")}, code=IO))
     assert str(tmp_path / "file") in said
     said = message_of(gacer("profile", conv, "--db", tmp_path / "file/rows.db", code=IO))
-    assert str(tmp_path / "file") in said
+    assert str(tmp_path / "file") in said and "--db" in said
+
+
+@pytest.mark.parametrize("process", ["self", "child"])
+def test_a_cache_that_cannot_be_made_keeps_nobody_from_running(gacer, conv, tmp_path, process):
+    (tmp_path / "file").write_text("no folder")
+    places = {"XDG_CACHE_HOME": str(tmp_path / "file/cache"), "TMPDIR": str(tmp_path)}
+    said = gacer("run", conv, "--measure-in", process, *QUICK, env=places).stderr
+    assert said.count("warning") == 1 and str(tmp_path / "file") in said and "--db" in said
+    assert not list(tmp_path.glob("gacer-profile-*"))
+    gacer("profile", conv, "--record", "device.rec.json", env=places)
 
 
 def test_a_corrupt_cache_is_put_aside(gacer, conv, tmp_path):

@@ -157,6 +157,68 @@ TEST_F(ProfileDbTest, NamesThePathWhenItCannotWrite) {
   expect_io(folder_.string());  // a folder, not a file
 }
 
+/// Rights of a user who owns nothing: root may write everywhere.
+class AsNobody {
+ public:
+  AsNobody() { EXPECT_EQ(seteuid(own_ == 0 ? 65534 : own_), 0); }
+  ~AsNobody() { EXPECT_EQ(seteuid(own_), 0); }
+  AsNobody(const AsNobody&) = delete;
+  AsNobody& operator=(const AsNobody&) = delete;
+
+ private:
+  uid_t own_ = geteuid();
+};
+
+TEST_F(ProfileDbTest, AFolderThatCannotBeMadeIsReplacedByATemporaryOne) {
+  write_file_atomically(folder_.string(), "no folder");
+  testing::expect_error(ErrorKind::kIo, "name a file that can be written with --db",
+                        [&] { ProfileDb db(path_); });
+  std::string used;
+  {
+    ProfileDb db(path_, ProfileDb::Unwritable::kCopy);
+    ASSERT_EQ(db.warnings().size(), 1U);
+    EXPECT_NE(db.warnings()[0].find(path_), std::string::npos) << db.warnings()[0];
+    EXPECT_NE(db.warnings()[0].find("--db"), std::string::npos) << db.warnings()[0];
+    EXPECT_TRUE(db.is_temporary());
+    db.store("cpu", row(1));
+    db.flush();
+    used = db.path();
+    EXPECT_EQ(ProfileDb(used).load("cpu").size(), 1U) << "a process that measures finds it";
+  }
+  EXPECT_FALSE(fs::exists(fs::path(used).parent_path()));
+}
+
+TEST_F(ProfileDbTest, AFileThatCannotBeWrittenIsReadAndCopied) {
+  {
+    ProfileDb db(path_);
+    for (int i = 0; i < 40; ++i) db.store("cpu", row(i));
+  }
+  const fs::path folder = fs::path(path_).parent_path();
+  constexpr auto kReadable = fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read;
+  constexpr auto kSearchable =
+      kReadable | fs::perms::owner_exec | fs::perms::group_exec | fs::perms::others_exec;
+  fs::permissions(path_, kReadable);
+  for (const bool is_folder_writable : {false, true}) {
+    fs::permissions(folder, is_folder_writable ? fs::perms::all : kSearchable);
+    {
+      const AsNobody nobody;
+      testing::expect_error(ErrorKind::kIo, "--db", [&] { ProfileDb db(path_); });
+      ProfileDb db(path_, ProfileDb::Unwritable::kCopy);
+      ASSERT_EQ(db.warnings().size(), 1U);
+      EXPECT_EQ(db.load("cpu").size(), 40U);
+      db.store("cpu", row(99));
+      db.flush();
+      EXPECT_EQ(db.load("cpu").size(), 41U);
+      EXPECT_EQ(db.erase("cpu"), 41);
+    }
+    fs::permissions(folder, fs::perms::owner_all);
+    EXPECT_TRUE(fs::exists(path_));
+  }
+  fs::permissions(path_, fs::perms::owner_all);
+  const ProfileDb db(path_);
+  EXPECT_EQ(db.load("cpu").size(), 40U) << "the file is as it was";
+}
+
 TEST_F(ProfileDbTest, ServesSeveralProcessesAtOnce) {
   constexpr int kProcesses = 6;
   constexpr int kRows = 60;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "engine/core.h"
 #include "tools/gacer/command.h"
 #include "tools/gacer/options.h"
 #include "tools/gacer/session.h"
@@ -26,6 +27,8 @@ int profile(Options options, const std::string& record) {
     plan = load_plan(options.plan);
     complete_from_plan(options, *plan);
   }
+  // Rows are all that is asked for: to lose them at the end is an error here.
+  if (record.empty() && options.db.empty()) options.db = default_profile_path();
   Session session(options, plan ? &*plan : nullptr);
   const double seconds = session.engine().profile();
   session.progress().clear();
