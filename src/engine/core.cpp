@@ -18,6 +18,7 @@
 #include "engine/inputs.h"
 #include "engine/make_problem.h"
 #include "engine/profiler.h"
+#include "engine/row_advice.h"
 #include "engine/step_check.h"
 #include "profile/recording.h"
 
@@ -104,7 +105,16 @@ EngineCore::EngineCore(EngineOptions options, Opened opened)
 int EngineCore::add_tenant(const TenantSpec& spec) {
   TenantSpec named = spec;
   named.name = make_tenant_name(spec, infos_);
-  return place(named, loader_.load(named));
+  try {
+    return place(named, loader_.load(named));
+  } catch (Error& error) {
+    if (is_recorded() && error.kind() == ErrorKind::kUnsupported)
+      error.add_context(
+          fmt::format("the recording '{}', which may be of other models, batches or precisions; {}",
+                      recording_path(),
+                      advise_recording(spec.model, spec.batch, spec.dims, options_.precision)));
+    throw;
+  }
 }
 
 int EngineCore::add_graph(const TenantSpec& spec, Graph graph) {
@@ -173,11 +183,16 @@ std::string EngineCore::profile_key() const {
                      set.empty() ? "" : "|kernels=", set);
 }
 
+std::string EngineCore::recording_path() const {
+  return options_.device.starts_with(kSimPrefix) ? options_.device.substr(kSimPrefix.size())
+                                                 : std::string();
+}
+
 void EngineCore::open_profile() {
   if (is_profile_open_) return;
   is_profile_open_ = true;
-  if (options_.device.starts_with(kSimPrefix)) {
-    rows_ = load_recording(options_.device.substr(kSimPrefix.size())).rows;
+  if (const std::string recording = recording_path(); !recording.empty()) {
+    rows_ = load_recording(recording).rows;
     return;
   }
   if (!options_.use_profile) return;
@@ -260,6 +275,14 @@ void EngineCore::require_rows() const {
       const auto rejected = rows_.rejected(node.signature, node.batch);
       for (const ProfileRow& row : rejected)
         reasons += fmt::format("\n  {}: {}", row.variant, row.rejected);
+      if (is_recorded() && rejected.empty())
+        fail(ErrorKind::kUsage,
+             "the recording '{}' of {} has no rows for tenant '{}' (batch {}, {}): none for node "
+             "'{}' ({}); {}",
+             recording_path(), problem_.device.name, tenant.identity.name, tenant.identity.batch,
+             tenant.identity.precision, node.name, node.op,
+             advise_recording(tenant.identity.model, tenant.identity.batch, tenant.identity.dims,
+                              tenant.identity.precision));
       // With memory another variant might work.
       const bool lacks_memory = std::any_of(rejected.begin(), rejected.end(), lacked_memory);
       fail(lacks_memory ? ErrorKind::kOutOfMemory : ErrorKind::kUnsupported,
@@ -321,11 +344,22 @@ void EngineCore::profile_in_child() {
   }
 }
 
+void EngineCore::warn_of_unused_rows() {
+  // A process that measures for another one leaves it to that one.
+  if (!db_ || announcer_ || are_unused_rows_said_) return;
+  const std::vector<ProfileTask> tasks = missing_rows();
+  if (tasks.empty()) return;
+  are_unused_rows_said_ = true;
+  if (const std::string text = describe_unused_rows(*db_, profile_key(), tasks); !text.empty())
+    warn(text);
+}
+
 double EngineCore::profile() {
   require_tenants();
   const auto begin = std::chrono::steady_clock::now();
   open_profile();
-  if (device_->info().kind != "sim") {
+  if (!is_recorded()) {
+    warn_of_unused_rows();
     if (db_ && !options_.measuring_command.empty())
       profile_in_child();
     else
@@ -352,7 +386,7 @@ Plan EngineCore::plan_from_rows(const std::string& policy) {
 }
 
 bool EngineCore::forget_stale_rows(const Plan& plan) {
-  if (device_->info().kind == "sim") return false;  // could not be measured anew
+  if (is_recorded()) return false;  // could not be measured anew
   const std::vector<StepRef> unknown = compiler_.find_unknown(problem_, plan);
   for (const StepRef ref : unknown) {
     const Step& step = plan.step(ref);

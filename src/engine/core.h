@@ -71,7 +71,8 @@ class EngineCore {
   Checker& checker();
   /// Whether a plan computes what the baseline computes, up to what rounding does to the models.
   CheckResult check(CompiledPlan& compiled);
-  bool can_check() const { return device_->info().kind != "sim"; }
+  bool can_check() const { return !is_recorded(); }
+  bool is_recorded() const { return device_->info().kind == "sim"; }
   std::optional<double> predict(const Plan& plan);
 
   void set_input(int tenant, const std::string& name, const Tensor& value);
@@ -100,7 +101,11 @@ class EngineCore {
   /// give other results beside others; false when there are none.
   bool reject_races(const Plan& plan);
   int place(const TenantSpec& named, const LoadedModel& model);
+  /// Of a simulated device; else empty.
+  std::string recording_path() const;
   void open_profile();
+  /// Once, before the first row is measured: of rows that other versions have left.
+  void warn_of_unused_rows();
   /// Missing rows come from processes that may crash; what crashed them is quarantined.
   void profile_in_child();
   void profile_here();
@@ -119,6 +124,7 @@ class EngineCore {
   std::optional<ProfileDb> db_;
   ProfileTable rows_;
   bool is_profile_open_ = false;
+  bool are_unused_rows_said_ = false;
   bool is_measured_out_ = false;  ///< a child had its turn: what is missing cannot be measured
   Compiler compiler_;
   std::optional<Checker> checker_;

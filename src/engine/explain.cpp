@@ -42,11 +42,11 @@ std::string describe_times(EngineCore& core, const Plan& plan) {
 std::string describe_lack(const EngineCore& core, std::size_t missing) {
   int nodes = 0;
   for (const TenantInfo& info : core.infos()) nodes += info.nodes;
-  const bool is_recorded = core.problem().device.kind == "sim";
   return fmt::format(
       "no times: {} of {} nodes have no rows in the {}\n", missing, nodes,
-      is_recorded ? "recording"
-                  : "profile; `gacer profile --plan FILE` with this plan's file measures them");
+      core.is_recorded()
+          ? "recording"
+          : "profile; `gacer profile --plan FILE` with this plan's file measures them");
 }
 
 }  // namespace

@@ -335,6 +335,13 @@ const std::string& ProfileDb::path() const { return state_->path; }
 bool ProfileDb::is_temporary() const { return state_->folder.has_value(); }
 const std::vector<std::string>& ProfileDb::warnings() const { return state_->warnings; }
 
+std::vector<std::string> ProfileDb::devices() const {
+  Statement query(state_->connection->handle, state_->path, "SELECT DISTINCT device FROM rows");
+  std::vector<std::string> names;
+  while (query.step("read rows")) names.push_back(query.text(0));
+  return names;
+}
+
 ProfileTable ProfileDb::load(const std::string& device_id) const {
   Statement query(state_->connection->handle, state_->path,
                   "SELECT signature, items, variant, width, solo_ms, saturated_ms, flop, bytes, "

@@ -30,6 +30,8 @@ class ProfileDb {
   /// What a user should know of how the file was opened; usually empty.
   const std::vector<std::string>& warnings() const;
 
+  /// Devices that have rows in the file. Error{kIo}.
+  std::vector<std::string> devices() const;
   /// All rows of a device, rejected ones too. Error{kIo}.
   ProfileTable load(const std::string& device_id) const;
 

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import onnx
 import pytest
+from conftest import ROOT
 from onnx import TensorProto, helper
 
 USAGE, MODEL, UNSUPPORTED, MEMORY, DEVICE, IO = 2, 3, 4, 5, 6, 1
@@ -152,6 +153,17 @@ def test_a_simulated_device_gives_no_outputs(gacer, conv):
     gacer("profile", conv, "--record", "device.rec.json")
     assert "simulated" in message_of(gacer("run", conv, "--device", "sim:device.rec.json", "--output", "o", *QUICK, code=USAGE))
     assert "(simulated)" in gacer("run", conv, "--device", "sim:device.rec.json", *QUICK).stdout
+
+
+def test_a_recording_without_rows_is_to_blame(gacer):
+    recording = ROOT / "bench/results/h200/cnn_b8.rec.json"
+    sim = ("--device", f"sim:{recording}", *QUICK)
+    for model, precision in (("zoo:resnet50@1", "fp16"), ("zoo:resnet50@8", "f32")):
+        said = message_of(gacer("run", model, "--precision", precision, *sim, code=USAGE))
+        assert str(recording) in said and "no rows for tenant 'resnet50'" in said
+        assert f"gacer profile '{model}' --device DEVICE --precision {precision} --record FILE" in said
+    said = message_of(gacer("run", "zoo:lstm@8", "--precision", "fp16", *sim, code=UNSUPPORTED))
+    assert str(recording) in said and "gacer profile 'zoo:lstm@8'" in said
 
 
 def test_a_full_disk_leaves_no_partial_file(gacer, conv, tmp_path):

@@ -214,6 +214,42 @@ TEST_F(EngineTest, RowsOfVariantsThatAreGoneAreMeasuredAnew) {
   EXPECT_EQ(said.find("any more"), std::string::npos) << said;
 }
 
+TEST_F(EngineTest, RowsThatAnotherVersionLeftAreSaidBeforeMeasuringAnew) {
+  EngineOptions options = testing::plain_options();
+  options.use_profile = true;
+  options.profile_path = (dir.path / "profile.sqlite").string();
+  make_engine(options).profile();
+  const std::string device = EngineCore(options).profile_key();
+  const auto with_onednn = [&](const std::string& version) {
+    const std::size_t begin = device.find("onednn=") + 7;
+    return std::string(device).replace(begin, device.find('|', begin) - begin, version);
+  };
+  {
+    ProfileDb db(options.profile_path);
+    for (ProfileRow row : db.load(device).all()) {
+      db.store(with_onednn("0.1.2"), row);
+      // Of other models: nothing that is measured again.
+      row.signature += " of something else";
+      for (const std::int64_t items : {1, 2, 3}) {
+        row.items = items;
+        db.store(with_onednn("0.3.0"), row);
+      }
+    }
+    db.erase(device);
+  }
+  std::vector<std::string> said;
+  options.on_warning = [&](const std::string& text) { said.push_back(text); };
+  Engine engine = make_engine(options);
+  engine.profile();
+  engine.profile();
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_THAT(said[0], HasSubstr(options.profile_path));
+  EXPECT_THAT(said[0], HasSubstr("onednn 0.1.2 (here "));
+  EXPECT_THAT(said[0], ::testing::ContainsRegex("has [1-9][0-9]* rows"));
+  make_engine(options).profile();
+  EXPECT_EQ(said.size(), 1U) << "nothing is measured anew";
+}
+
 TEST_F(EngineTest, RowsOfFewerKernelsAreNotThoseOfAll) {
   EngineOptions options = testing::plain_options();
   EngineOptions all = options;
