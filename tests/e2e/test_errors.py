@@ -140,6 +140,19 @@ def test_results_have_a_place_before_anything_is_measured(gacer, conv):
     assert "'nowhere'" in said
 
 
+@pytest.mark.parametrize("command", ["run --json", "run --output", "run --save-plans", "profile --record", "plan --save-plan"])
+def test_each_result_has_a_place_before_anything_is_measured(gacer, conv, tmp_path, command):
+    (tmp_path / "file").write_text("no folder")
+    for place in ("file/results", "file/results/deep") if command.endswith(("output", "plans")) else ("file/results", "."):
+        result = gacer(*command.split(), place, conv, code=IO)
+        assert place in message_of(result) and "profile" not in result.stderr
+
+
+def test_folders_for_results_are_made(gacer, conv, tmp_path):
+    gacer("run", conv, "--output", "deep/down/out", "--save-plans", "deep/plans/", *QUICK)
+    assert list((tmp_path / "deep/down/out").iterdir()) and list((tmp_path / "deep/plans").iterdir())
+
+
 def test_one_full_disk_does_not_keep_the_rest_from_being_written(gacer, conv, tmp_path):
     gacer("run", conv, "--json", "/dev/full", "--save-plan", "a.plan.json", "--trace", "a.trace.json", *QUICK, code=IO)
     assert json.loads((tmp_path / "a.plan.json").read_text()) and json.loads((tmp_path / "a.trace.json").read_text())

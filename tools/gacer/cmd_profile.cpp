@@ -21,23 +21,23 @@ Examples
   gacer profile zoo:resnet50@8 --db rows.db --record laptop.rec.json
   gacer compare zoo:resnet50@8 --device sim:laptop.rec.json        (on any machine))";
 
-int profile(Options options, const std::string& record) {
+int profile(Options options) {
   std::optional<Plan> plan;
   if (!options.plan.empty()) {
     plan = load_plan(options.plan);
     complete_from_plan(options, *plan);
   }
   // Rows are all that is asked for: to lose them at the end is an error here.
-  if (record.empty() && options.db.empty()) options.db = default_profile_path();
+  if (options.record.empty() && options.db.empty()) options.db = default_profile_path();
   Session session(options, plan ? &*plan : nullptr);
   const double seconds = session.engine().profile();
   session.progress().clear();
   if (!options.is_quiet)
     fmt::print("profiled {} tenants on {} in {:.1f} s\n", session.engine().tenants().size(),
                session.engine().device().name, seconds);
-  if (record.empty()) return 0;
-  session.engine().record(record);
-  if (!options.is_quiet) fmt::print("recorded in {}\n", record);
+  if (options.record.empty()) return 0;
+  session.engine().record(options.record);
+  if (!options.is_quiet) fmt::print("recorded in {}\n", options.record);
   return 0;
 }
 
@@ -46,22 +46,20 @@ int profile(Options options, const std::string& record) {
 void add_profile_command(const Command& app, Invocation& invocation) {
   const Command command = app.add_command("profile", "Measure the ways to run each operator");
   auto options = std::make_shared<Options>();
-  auto record = std::make_shared<std::string>();
   add_models(command, *options, /*is_required=*/false);
   command.add_option("--plan", options->plan, "MODELs default to this plan's")
       .type_name("FILE")
       .group("Device");
   command
-      .add_option("--record", *record,
+      .add_option("--record", options->record,
                   "Also write the device and its rows for --device sim:FILE on other machines")
       .type_name("FILE")
       .group("Results");
   add_engine_options(command, *options);
   add_verbosity_options(command, *options);
   command.footer(kFooter);
-  command.callback([options, record, &invocation] {
-    invocation.action = [options, record] { return profile(*options, *record); };
-  });
+  command.callback(
+      [options, &invocation] { invocation.action = [options] { return profile(*options); }; });
 }
 
 }  // namespace gacer::cli

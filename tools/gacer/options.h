@@ -43,7 +43,7 @@ struct Options {
   std::vector<std::string> inputs;
   std::string output;
   // Results.
-  std::string json, html, trace, plan, save_plan, save_plans;
+  std::string json, html, trace, plan, save_plan, save_plans, record;
   bool is_quiet = false;
   bool is_verbose = false;
 

@@ -25,14 +25,43 @@ std::string list_names(const std::vector<Engine::Port>& ports) {
   return text;
 }
 
-/// A file's folder must be there before minutes are spent on what goes into the file.
+/// A file must have a place before minutes are spent on what goes into it.
 void require_place(const std::string& path) {
+  namespace fs = std::filesystem;
   if (path.empty() || path == "-") return;
-  const std::string folder = std::filesystem::path(path).parent_path().string();
-  if (!folder.empty() && !std::filesystem::is_directory(folder))
+  std::error_code error;  // what cannot be looked at is not there
+  if (fs::is_directory(path, error))
+    fail(ErrorKind::kIo, "cannot write '{}': it is a folder", path);
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) return;  // a device or a pipe
+  const std::string folder = fs::path(path).parent_path().string();
+  if (!folder.empty() && !fs::is_directory(folder, error))
     fail(ErrorKind::kIo, "cannot write '{}': there is no folder '{}'", path, folder);
-  if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0 && !std::filesystem::exists(path))
-    fail(ErrorKind::kIo, "cannot write '{}': the folder cannot be written to", path);
+  // Files are replaced whole, by one that is made beside them.
+  if (access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
+    fail(ErrorKind::kIo, "cannot write '{}': its folder cannot be written to", path);
+}
+
+/// The same for a folder, which is made with those above it when files go there.
+void require_folder_place(const std::string& folder) {
+  namespace fs = std::filesystem;
+  if (folder.empty()) return;
+  std::error_code error;
+  fs::path there = fs::absolute(folder);
+  while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  if (!fs::is_directory(there, error))
+    fail(ErrorKind::kIo, "cannot make the folder '{}': '{}' is no folder", folder, there.string());
+  if (access(there.c_str(), W_OK) != 0)
+    fail(ErrorKind::kIo, "cannot write to the folder '{}': '{}' cannot be written to", folder,
+         there.string());
+}
+
+/// Every place where results go.
+void require_places(const Options& options) {
+  for (const std::string& path :
+       {options.json, options.html, options.trace, options.save_plan, options.record})
+    require_place(path);
+  for (const std::string& folder : {options.save_plans, options.output})
+    require_folder_place(folder);
 }
 
 }  // namespace
@@ -70,8 +99,7 @@ Session::Session(const Options& options, const Plan* plan) : options_(options) {
   if (specs.empty() && plan != nullptr)
     for (const PlanTenant& tenant : plan->tenants) specs.push_back(spec_of(tenant));
   if (specs.empty()) fail(ErrorKind::kUsage, "no MODEL is given");
-  for (const std::string& path : {options.json, options.html, options.trace, options.save_plan})
-    require_place(path);
+  require_places(options);
   if (!options.output.empty() && options.device.starts_with("sim:"))
     fail(ErrorKind::kUsage, "--output '{}': a simulated device computes nothing", options.output);
 
