@@ -57,5 +57,13 @@ TEST(ProgressMode, IsSilentWhenQuietAndLinesOffATerminal) {
   EXPECT_EQ(ProgressView::mode_of(-1, false), ProgressView::Mode::kLines);
 }
 
+TEST(ProgressMode, HidesNoWarning) {
+  ProgressView view(ProgressView::Mode::kSilent, false);
+  ::testing::internal::CaptureStderr();
+  view.update({"profile", 1, 2, ""});
+  view.warn("the cache was corrupt");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "gacer: warning: the cache was corrupt\n");
+}
+
 }  // namespace
 }  // namespace gacer::cli

@@ -114,7 +114,7 @@ def test_a_corrupt_cache_is_put_aside(gacer, conv, tmp_path):
     with open(tmp_path / "rows.db", "r+b") as file:
         file.seek(100)
         file.write(b"\xa5" * 4000)
-    said = gacer("run", conv, "--db", "rows.db", *QUICK).stderr
+    said = gacer("run", conv, "--db", "rows.db", "--quiet", *QUICK).stderr
     (aside,) = (path.name for path in tmp_path.iterdir() if "corrupt" in path.name)
     assert "warning" in said and aside in said
 

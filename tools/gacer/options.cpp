@@ -271,8 +271,8 @@ void add_report_options(const Command& command, Options& options) {
 }
 
 void add_verbosity_options(const Command& command, Options& options) {
-  const CommandOption quiet = command.add_flag("-q,--quiet", options.is_quiet,
-                                               "No progress and no tables, only files and errors");
+  const CommandOption quiet = command.add_flag(
+      "-q,--quiet", options.is_quiet, "No progress and no tables: files, warnings, errors");
   command.add_flag("-v,--verbose", options.is_verbose, "Say more").excludes(quiet);
 }
 

@@ -103,7 +103,6 @@ void ProgressView::update(const Progress& progress) {
 }
 
 void ProgressView::warn(const std::string& text) {
-  if (mode_ == Mode::kSilent) return;
   clear();
   fmt::print(stderr, "gacer: warning: {}\n", text);
   std::fflush(stderr);

@@ -22,7 +22,7 @@ class ProgressView {
   ProgressView& operator=(const ProgressView&) = delete;
 
   void update(const Progress& progress);
-  /// A line that stays, unless silent.
+  /// A line that stays, in any mode.
   void warn(const std::string& text);
   /// Removes the bar, so that other text can be printed.
   void clear();

@@ -110,9 +110,11 @@ Session::Session(const Options& options, const Plan* plan) : options_(options) {
   engine_options.on_progress = [view = progress_.get()](const Progress& progress) {
     view->update(progress);
   };
-  engine_options.on_warning = [view = progress_.get()](const std::string& text) {
-    view->warn(text);
-  };
+  // A process that measures for another one announces its warnings there.
+  if (options.announce_descriptor < 0)
+    engine_options.on_warning = [view = progress_.get()](const std::string& text) {
+      view->warn(text);
+    };
   try {
     const AddsSeconds adds(open_s_);
     engine_ = std::make_unique<Engine>(std::move(engine_options));
