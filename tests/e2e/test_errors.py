@@ -130,9 +130,12 @@ def test_a_file_that_is_no_profile_stays_as_it_is(gacer, conv, tmp_path):
 def test_a_full_disk_is_said(gacer, conv, tmp_path):
     said = message_of(gacer("run", conv, "--json", "/dev/full", *QUICK, code=IO))
     assert "/dev/full" in said and "space" in said
-    with open("/dev/full", "w") as full:
-        result = subprocess.run([gacer.path, "zoo"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert result.returncode == IO and "standard output" in result.stderr
+    for command in (["zoo"], ["ops"], ["run", conv, "--json", "-", *QUICK], ["run", conv, "--save-plan", "a.plan.json", *QUICK]):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([gacer.path, *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+                                    cwd=tmp_path, env=gacer.environment)  # fmt: skip
+        assert result.returncode == IO and "standard output" in message_of(result)
+    assert json.loads((tmp_path / "a.plan.json").read_text()), "the rest is written all the same"
 
 
 def test_results_have_a_place_before_anything_is_measured(gacer, conv):

@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -21,21 +23,22 @@ namespace gacer::cli {
 namespace {
 
 /// What the searches said of their plans.
-void print_notes(const Comparison& comparison) {
+std::string describe_notes(const Comparison& comparison) {
+  std::string text;
   for (const PolicyResult& result : comparison.policies) {
-    fmt::print("\n{}: searched {:.1f} s, predicted {} ms\n", result.policy, result.search_s,
-               format_ms(result.predicted_ms));
-    for (const auto& [key, note] : result.plan.notes) fmt::print("  {}: {}\n", key, note);
+    text += fmt::format("\n{}: searched {:.1f} s, predicted {} ms\n", result.policy,
+                        result.search_s, format_ms(result.predicted_ms));
+    for (const auto& [key, note] : result.plan.notes) text += fmt::format("  {}: {}\n", key, note);
   }
+  return text;
 }
 
 }  // namespace
 
 void write_result(const std::string& path, const std::string& text) {
-  if (path == "-")
-    fmt::print("{}", text);
-  else
-    write_file_atomically(path, text);
+  if (path != "-") return write_file_atomically(path, text);
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    fail(ErrorKind::kIo, "cannot write to the standard output: {}", std::strerror(errno));
 }
 
 int report_comparison(Session& session, const Comparison& comparison,
@@ -43,9 +46,6 @@ int report_comparison(Session& session, const Comparison& comparison,
   const Options& options = session.options();
   session.progress().clear();
   const bool is_stdout_taken = options.json == "-" || options.html == "-" || options.trace == "-";
-  if (!options.is_quiet && !is_stdout_taken)
-    fmt::print("{}", report_table(comparison, wants_color(STDOUT_FILENO)));
-  if (options.is_verbose && !is_stdout_taken) print_notes(comparison);
   // What cannot be written does not keep the rest from being written; plans took longest to find.
   std::vector<std::string> failures;
   const auto attempt = [&](const std::string& path, const std::function<void()>& write) {
@@ -57,6 +57,11 @@ int report_comparison(Session& session, const Comparison& comparison,
       failures.push_back(error.message());
     }
   };
+  if (!options.is_quiet && !is_stdout_taken)
+    attempt("-", [&] {
+      write_result("-", report_table(comparison, wants_color(STDOUT_FILENO)));
+      if (options.is_verbose) write_result("-", describe_notes(comparison));
+    });
   const PolicyResult* chosen = chosen_result(comparison);
   if (chosen != nullptr)
     attempt(options.save_plan, [&] { save_plan(chosen->plan, options.save_plan); });

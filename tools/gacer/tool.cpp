@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <new>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -105,6 +106,12 @@ int parse_and_run(int argc, const char* const* argv) {
   return invocation.action();
 }
 
+/// Prints an error; returns its exit code.
+int complain(const Error& error) {
+  fmt::print(stderr, "gacer: {}\n", error.what());
+  return exit_code(error.kind());
+}
+
 }  // namespace
 
 int run_tool(int argc, const char* const* argv) {
@@ -115,14 +122,18 @@ int run_tool(int argc, const char* const* argv) {
       throw Error(ErrorKind::kIo, "cannot write to the standard output");
     return code;
   } catch (const Error& error) {
-    fmt::print(stderr, "gacer: {}\n", error.what());
-    return exit_code(error.kind());
+    return complain(error);
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "gacer: out of memory error: the host has no memory left\n");
-    return exit_code(ErrorKind::kOutOfMemory);
+    return complain(Error(ErrorKind::kOutOfMemory, "the host has no memory left"));
+  } catch (const std::system_error& error) {
+    // Printing to a full disk fails as soon as the buffer is full.
+    const bool is_output = std::ferror(stdout) != 0;
+    return complain(
+        is_output ? Error(ErrorKind::kIo, fmt::format("cannot write to the standard output: {}",
+                                                      error.code().message()))
+                  : Error(ErrorKind::kInternal, error.what()));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "gacer: internal error: {}\n", error.what());
-    return exit_code(ErrorKind::kInternal);
+    return complain(Error(ErrorKind::kInternal, error.what()));
   }
 }
 
