@@ -31,6 +31,8 @@ def message_of(result):
         (["run", "zoo:resnet18", "--policy", "fastest"], ["fastest", "streams"]),
         (["run", "zoo:resnet18", "--precision", "f31"], ["f31"]),
         (["run", "zoo:resnet18", "--time", "soon"], ["soon"]),
+        (["run", "zoo:resnet18", "--seed", "-1"], ["--seed", "-1"]),
+        (["run", "zoo:resnet18", "--impl", "fancy"], ["fancy", "plain"]),
         (["run", "zoo:resnet18@none"], ["none"]),
         (["run", "zoo:resnet19"], ["resnet19", "resnet18"]),
         (["run", "zoo:resnet18", "--device", "abacus"], ["abacus", "cpu"]),

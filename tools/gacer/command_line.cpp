@@ -92,9 +92,12 @@ CommandOption Command::add_option(const std::string& names, std::int64_t& value,
   return CommandOption(app_->add_option(names, value, description));
 }
 
+// CLI11 would take -1 for the largest number.
 CommandOption Command::add_option(const std::string& names, std::uint64_t& value,
                                   const std::string& description) const {
-  return CommandOption(app_->add_option(names, value, description));
+  CLI::Option* option = app_->add_option(names, value, description);
+  option->check(CLI::Validator(CLI::NonNegativeNumber).description(""));
+  return CommandOption(option);
 }
 
 CommandOption Command::add_flag(const std::string& names, bool& value,

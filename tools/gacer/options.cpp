@@ -160,7 +160,8 @@ void add_engine_options(const Command& command, Options& options) {
       .group(kDeviceGroup);
   command
       .add_option("--impl", options.implementation,
-                  "Kernels of this implementation only, e.g. plain (see `gacer ops`)")
+                  "A CPU's kernels: plain (loops alone) or all (default: all)")
+      .one_of({"plain", "all"})
       .type_name("NAME")
       .group(kDeviceGroup);
   command
