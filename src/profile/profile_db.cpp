@@ -1,9 +1,8 @@
 #include "profile/profile_db.h"
 
-#include <stdlib.h>
-
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <optional>
