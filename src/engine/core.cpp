@@ -19,6 +19,7 @@ namespace {
 
 /// How often a search is repeated whose plan names variants that no kernel offers any more.
 constexpr int kMostStale = 3;
+
 Precision parse_precision_option(const std::string& text) {
   const std::optional<Precision> precision = parse_precision(text);
   if (!precision)
