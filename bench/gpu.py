@@ -1,8 +1,8 @@
 """Measures gacer beside PyTorch on one GPU, in turns, and compares the outputs.
 
-Usage: gpu.py --gacer PROGRAM --out FOLDER --batch N [--work FOLDER] CELL...
+Usage: gpu.py --gacer PROGRAM --out FOLDER --batch N [--work FOLDER] [--mix MIX...] [CELL...]
 
-A CELL is a mix of bench/mixes.json (A, B, ...) or a model of the zoo. Each cell becomes
+A CELL is a mix of bench/mixes.json (A, B, ...) or a model of the zoo; --mix names mixes too. Each cell becomes
 FOLDER/<cell>_b<N>.json; cells of other calls stay, so that results gather over calls. Needs torch,
 torchvision and onnx. Three phases, so that nothing disturbs what is timed: gacer profiles and plans
 every cell (what an earlier call, say with --plan-only, has done in the same work folder with the
@@ -25,7 +25,8 @@ be repeated. --seconds ends a call by itself, between two profiles, plans or cel
 code 3: a GPU may be there for a limited time only.
 
 What could not be measured is listed with the reason. A cell that fails has no result file, not even
-one of an earlier call; outputs that are too far from PyTorch's are a failure.
+one of an earlier call; outputs that are too far from PyTorch's are a failure, and so is a program that
+does not answer for --patience: it is killed. PyTorch is started again for the next cell.
 """
 
 import argparse
@@ -42,7 +43,7 @@ import numpy
 import onnx
 
 import reports
-from process import Process, run_checked, tail_of
+from process import PATIENCE_S, Process, kill_group, run_checked, tail_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
@@ -162,17 +163,20 @@ class Bench:
     def remaining(self):
         return [cell for cell in self.cells if cell not in self.failed]
 
-    def models_of_remaining(self):
-        return sorted({model for cell in self.remaining() for model in self.models_of(cell)})
+    def models_of_all(self, cells):
+        return sorted({model for cell in cells for model in self.models_of(cell)})
 
     def engine_options(self):
         return ["--device", "cuda", "--precision", "fp16", "--db", self.profile_file]
 
+    def run_program(self, arguments, log):
+        """Runs gacer. The seconds it took."""
+        return run_checked([self.args.gacer, *arguments], self.file(log), self.args.patience)
+
     def export(self, model):
         path = self.work / f"{model}.onnx"
         if not path.exists():
-            run_checked([self.args.gacer, "zoo", model, "--out", str(path)],
-                        self.file(f"zoo_{model}.log"))
+            self.run_program(["zoo", model, "--out", str(path)], f"zoo_{model}.log")
         x = self.work / f"input_b{self.args.batch}.npy"
         if not x.exists():
             random = numpy.random.default_rng(1)
@@ -192,8 +196,8 @@ class Bench:
             return
         self.require_time()
         stamp.write_text("cut")
-        seconds = run_checked([self.args.gacer, "profile", f"zoo:{model}@{self.args.batch}",
-                               *self.engine_options()], self.file(f"profile_{model}.log"))
+        seconds = self.run_program(["profile", f"zoo:{model}@{self.args.batch}", *self.engine_options()],
+                                   f"profile_{model}.log")
         if known == "cut":
             say(f"the profile of {model} b{self.args.batch} is complete; it had been cut short")
             return
@@ -206,7 +210,7 @@ class Bench:
         models = self.models_of(cell)
         name = f"{cell}_b{self.args.batch}"
         is_mix = len(models) > 1
-        command = [self.args.gacer, "compare", *[f"zoo:{m}@{self.args.batch}" for m in models],
+        command = ["compare", *[f"zoo:{m}@{self.args.batch}" for m in models],
                    *self.engine_options(), "--policies", MIX_POLICIES if is_mix else SINGLE_POLICIES,
                    "--measurements", str(self.args.measurements), "--search-time",
                    self.args.search_time, "--time", self.args.time,
@@ -218,11 +222,11 @@ class Bench:
             port = onnx.load(weights, load_external_data=False).graph.input[0].name
             command += ["--input", f"{model}:{port}={x}"]
         stamp = pathlib.Path(self.file(f"planned_{name}"))
-        asked_for = json.dumps([self.version, command])
+        asked_for = json.dumps([self.version, self.args.gacer, command])
         if not stamp.exists() or stamp.read_text() != asked_for:
             stamp.unlink(missing_ok=True)
             self.require_time()
-            seconds = run_checked(command, self.file(f"{name}.log"))
+            seconds = self.run_program(command, f"{name}.log")
             stamp.write_text(asked_for)
             say(f"planned {name}: {seconds:.1f} s")
         report = reports.read(self.file(f"{name}.json"))
@@ -238,38 +242,52 @@ class Bench:
             log = open(self.file(f"warm_{kind}_{model}.log"), "w")
             command = [sys.executable, str(WORKER), str(self.args.batch), "--warm", model,
                        self.export(model)[0], kind, self.file("timing")]
-            warming.append((model, subprocess.Popen(command, stdout=log, stderr=log)))
+            warming.append((model, subprocess.Popen(command, stdout=log, stderr=log,
+                                                    start_new_session=True)))
         failed = {}
-        while warming:
-            time.sleep(0.2)
-            for model, process in warming:
-                if process.poll() is None:
-                    if time.time() - begin < limit_s:
-                        continue
-                    process.kill()
-                    process.wait()
-                    failed[model] = f"not done after {limit_s:.0f} s"
-                elif process.returncode != 0:
-                    failed[model] = tail_of(self.file(f"warm_{kind}_{model}.log"))
-                elif kind == "autotuned":
-                    self.warm_s[model] = time.time() - begin
-            warming = [(m, p) for m, p in warming if p.returncode is None]
+        try:
+            while warming:
+                time.sleep(0.2)
+                for model, process in warming:
+                    if process.poll() is None:
+                        if time.time() - begin < limit_s:
+                            continue
+                        kill_group(process)
+                        process.wait()
+                        failed[model] = f"not done after {limit_s:.0f} s"
+                    elif process.returncode != 0:
+                        failed[model] = tail_of(self.file(f"warm_{kind}_{model}.log"))
+                    elif kind == "autotuned":
+                        self.warm_s[model] = time.time() - begin
+                warming = [(m, p) for m, p in warming if p.returncode is None]
+        finally:
+            for _, process in warming:
+                if process.poll() is None:  # Ctrl-C does not reach a session of its own
+                    kill_group(process)
         say(f"PyTorch {kind} {len(models) - len(failed)} of {len(models)} models side by side: "
             f"{time.time() - begin:.1f} s")
         return failed
 
     def start_worker(self, log, env=None):
         """Its first line is about PyTorch and the device, the others answer requests."""
-        return Process([sys.executable, str(WORKER), str(self.args.batch)], self.file(log), env)
+        return Process([sys.executable, str(WORKER), str(self.args.batch)], self.file(log), env,
+                       self.args.patience)
 
     def start_peers(self, models):
         # Side by side first: the compiler's work is cached on disk and needs many cores.
-        for reason in self.warm(models, "compiled").values():
+        for reason in self.warm(models, "compiled", self.args.patience).values():
             raise RuntimeError(reason)
         if self.args.max_autotune:
             self.missing = self.warm(models, "autotuned", self.args.autotune_limit)
             for model, reason in self.missing.items():
                 say(f"not autotuned: {model}: {reason}")
+        self.load_peers(models)
+        if self.args.mps and any(len(self.models_of(cell)) > 1 for cell in self.cells):
+            self.start_mps()
+
+    def load_peers(self, models):
+        """Into a process, the earlier one's place, by what is compiled already."""
+        self.stop_worker()
         self.worker = self.start_worker("worker.log")
         self.torch = json.loads(self.worker.read())
         self.loaded = {}
@@ -284,8 +302,6 @@ class Bench:
                                  "warm_s": self.warm_s[model]}
             say(f"autotuned {model}: {self.warm_s[model]:.1f} s, loaded in "
                 f"{self.tuned[model]['compile_s']:.1f} s")
-        if self.args.mps and any(len(self.models_of(cell)) > 1 for cell in self.cells):
-            self.start_mps()
 
     def start_mps(self):
         try:
@@ -394,7 +410,8 @@ class Bench:
         begin = time.time()
         process = Process([self.args.gacer, "replay", *[str(folder / f"{p}.plan.json")
                                                         for p in policies],
-                           *self.engine_options(), "--quiet"], self.file("replay.log"))
+                           *self.engine_options(), "--quiet"], self.file("replay.log"),
+                          patience_s=self.args.patience)
         try:
             ready = json.loads(process.read())
             seconds = time.time() - begin
@@ -483,7 +500,7 @@ class Bench:
     def run(self):
         self.cells = [cell for cell in dict.fromkeys(self.args.cells)
                       if not (self.args.missing and self.is_measured(cell))]
-        for model in self.models_of_remaining():
+        for model in self.models_of_all(self.remaining()):
             with self.attempt([c for c in self.remaining() if model in self.models_of(c)]):
                 self.export(model)
                 self.profile(model)
@@ -497,10 +514,13 @@ class Bench:
         try:
             self.require_time()
             with self.attempt(plans):
-                self.start_peers(self.models_of_remaining())
-            for cell in self.remaining():
+                self.start_peers(self.models_of_all(self.remaining()))
+            cells = self.remaining()
+            for index, cell in enumerate(cells):
                 self.require_time()
                 with self.attempt([cell]):
+                    if self.worker is None or self.worker.has_ended():  # an earlier cell was its last
+                        self.load_peers(self.models_of_all(cells[index:]))
                     results.append(self.measure(cell, plans[cell]))
         finally:
             self.stop_mps()  # a daemon outlives who started it
@@ -527,7 +547,8 @@ def print_table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("cells", nargs="+", metavar="CELL")
+    parser.add_argument("cells", nargs="*", metavar="CELL")
+    parser.add_argument("--mix", nargs="+", default=[], metavar="MIX", help="mixes of bench/mixes.json")
     parser.add_argument("--gacer", required=True)
     parser.add_argument("--out", required=True)
     parser.add_argument("--work", default="/tmp/gacer-bench")
@@ -542,13 +563,22 @@ def main():
                         help="leave out what is measured at this commit")
     parser.add_argument("--seconds", type=float, default=float("inf"),
                         help="begin nothing new after so many")
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, metavar="SECONDS",
+                        help="for one profile, search or answer; a program that takes longer hangs")
     parser.add_argument("--autotune-limit", type=float, default=float("inf"), metavar="SECONDS",
                         help="give up on models that take longer to tune")
     parser.add_argument("--max-autotune", action="store_true",
                         help="PyTorch's widest search too, which takes minutes a model")
     parser.add_argument("--mps", action="store_true",
                         help="mixes as one PyTorch process a tenant under NVIDIA MPS too")
-    bench = Bench(parser.parse_args())
+    args = parser.parse_args()
+    args.cells = args.mix + args.cells
+    if not args.cells:
+        parser.error("there is nothing to measure: name a CELL (A, resnet50) or --mix A B")
+    bench = Bench(args)
+    unknown = [mix for mix in args.mix if mix not in bench.mixes]
+    if unknown:
+        parser.error(f"bench/mixes.json has no mix {', '.join(unknown)}; it has {', '.join(bench.mixes)}")
     try:
         print_table(bench.run())
     except TimeIsOver:

@@ -1,20 +1,41 @@
 """Programs that benchmarks run, and what they say when they fail."""
 
+import os
 import pathlib
+import signal
 import subprocess
 import threading
 import time
 
+PATIENCE_S = 600  # for what takes at most some minutes; a program that needs longer hangs
+
 
 def tail_of(log):
-    return pathlib.Path(log).read_text()[-2000:]
+    return pathlib.Path(log).read_text(errors="replace")[-2000:]
 
 
-def run_checked(command, log):
-    """Runs a command; its output goes to a file. The seconds it took."""
+def kill_group(process):
+    """With its children, which may hold its pipes open."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:  # it has ended
+        pass
+
+
+def run_checked(command, log, patience_s=PATIENCE_S):
+    """Runs a command; its output goes to a file. The seconds it took. One that takes too long is killed."""
     begin = time.time()
     with open(log, "w") as file:
-        code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            code = process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"not done after {patience_s:g} s and killed: {' '.join(command)}\n"
+                               f"{tail_of(log)}") from None  # fmt: skip
+        finally:
+            if process.poll() is None:  # also on Ctrl-C, which a session of its own does not get
+                kill_group(process)
+                process.wait()
     if code != 0:
         raise RuntimeError(f"exit code {code}: {' '.join(command)}\n{tail_of(log)}")
     return time.time() - begin
@@ -23,17 +44,32 @@ def run_checked(command, log):
 class Process:
     """A program that answers lines with lines."""
 
-    def __init__(self, command, log, env=None):
+    def __init__(self, command, log, env=None, patience_s=PATIENCE_S):
+        """Each answer may take patience_s; a program that takes longer is killed."""
+        self.patience_s = patience_s
         self.log = open(log, "w")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=self.log, text=True, env=env)
+                                        stderr=self.log, text=True, env=env, start_new_session=True)
 
-    def read(self):
-        line = self.process.stdout.readline()
-        if not line:
-            self.log.flush()
-            raise RuntimeError(f"{self.process.args[0]} ended: {tail_of(self.log.name)}")
-        return line
+    def read(self, patience_s=None):
+        patience_s = self.patience_s if patience_s is None else patience_s
+        begin = time.monotonic()
+        killer = threading.Timer(patience_s, kill_group, [self.process])
+        killer.start()
+        try:
+            line = self.process.stdout.readline()
+        finally:
+            killer.cancel()
+        if line:
+            return line
+        self.log.flush()
+        what = "ended"
+        if time.monotonic() - begin >= patience_s:
+            what = f"gave no answer within {patience_s:g} s and was killed"
+        raise RuntimeError(f"{self.process.args[0]} {what}: {tail_of(self.log.name)}")
+
+    def has_ended(self):
+        return self.process.poll() is not None
 
     def send(self, line):
         try:
@@ -43,16 +79,9 @@ class Process:
             raise RuntimeError(f"{self.process.args[0]} has ended before") from None
 
     def ask(self, line, patience_s=None):
-        """What it answers. A program that takes longer than patience_s is killed."""
+        """What it answers."""
         self.send(line)
-        if patience_s is None:
-            return self.read()
-        killer = threading.Timer(patience_s, self.process.kill)
-        killer.start()
-        try:
-            return self.read()
-        finally:
-            killer.cancel()
+        return self.read(patience_s)
 
     def close(self):
         self.process.stdin.close()
@@ -65,7 +94,7 @@ class Process:
         try:
             self.close()
         except (OSError, subprocess.TimeoutExpired):
-            self.process.kill()
+            kill_group(self.process)
             self.process.wait()
             self.process.stdout.close()
             self.log.close()

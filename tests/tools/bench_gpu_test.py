@@ -7,8 +7,10 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 import numpy
@@ -20,7 +22,7 @@ import gpu  # noqa: E402
 
 # A model's name says what goes wrong with it. `replay` leaves its process id.
 GACER = f"""#!{sys.executable} -S
-import json, os, pathlib, shutil, sys
+import json, os, pathlib, shutil, sys, time
 here = pathlib.Path(__file__).parent
 command, *rest = sys.argv[1:]
 if command == "--version":
@@ -35,6 +37,8 @@ elif command == "compare":
     (here / "planned").open("a").write(after("--search-time") + "\\n")
     if any("unplanned@" in word for word in rest):
         sys.exit("no plan")
+    if any("endless@" in word for word in rest):
+        time.sleep(60)
     policies = [dict(name=name, round_ms=dict(median=1), outputs_match=True) for name in ("streams", "gacer")]
     pathlib.Path(after("--json")).write_text(json.dumps(dict(
         command="gacer compare", policies=policies, chosen="gacer", guard=None, commit="new", device=None)))
@@ -48,12 +52,15 @@ elif command == "replay":
     print(json.dumps(dict(device_bytes=1, start_s={{}})), flush=True)
     print(json.dumps(dict(plans=[dict(assemble_ms=1, launch_us=1)] * 2)), flush=True)
     for line in sys.stdin:
+        if "sleeping" in rest[0]:
+            time.sleep(60)
         print(" ".join(["1.0"] * int(line.split()[1])), flush=True)
 """
 
 WORKER = """
-import json, pathlib, shutil, sys
+import json, pathlib, shutil, subprocess, sys, time
 here = pathlib.Path(sys.argv[1])
+(here / "workers").open("a").write("started\\n")
 print(json.dumps(dict(torch="2")), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
@@ -63,6 +70,9 @@ for line in sys.stdin:
     elif "run" in request:
         if "deadly" in request["models"]:
             sys.exit("out of memory")
+        if "hung" in request["models"]:  # a child holds the pipe open
+            subprocess.Popen(["sleep", "60"])
+            time.sleep(60)
         answer = dict(ms=[2.0] * request["rounds"])
     elif "output" in request:
         is_strange = request["output"] == "strange" and request["precision"] == "fp16"
@@ -71,7 +81,7 @@ for line in sys.stdin:
 """
 
 
-def interrupt(command, log):
+def interrupt(*_):
     raise KeyboardInterrupt
 
 
@@ -98,12 +108,12 @@ class BenchGpu(unittest.TestCase):
             **dict(cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out),
                    work=str(self.root / "work"), batch=8, turns=2, rounds=4, measurements=1, search_time="1s",
                    time="1s", plan_only=False, missing=False, max_autotune=False, autotune_limit=0, mps=False,
-                   seconds=1e9),
+                   seconds=1e9, patience=60),
             **options}))
         bench.mixes = {"mix": ["good", "far"]}
         bench.warm = lambda *_: {}
         command = [sys.executable, "-S", str(self.root / "worker.py"), str(self.root)]
-        bench.start_worker = lambda log: gpu.Process(command, bench.file(log))
+        bench.start_worker = lambda log: gpu.Process(command, bench.file(log), patience_s=bench.args.patience)
         return bench
 
     def run_cells(self, *cells, plan_only=False, start_worker=None, **options):
@@ -151,13 +161,40 @@ class BenchGpu(unittest.TestCase):
         self.assertEqual(self.written(), ["good"])
         self.assert_no_replay_is_left()
 
-    def test_cells_after_the_worker_s_end_are_listed(self):
+    def test_the_worker_s_end_costs_its_cell_alone(self):
         bench = self.run_cells("good", "deadly", "near")
-        self.assertEqual(list(bench.failed), ["deadly", "near"])
+        self.assertEqual(list(bench.failed), ["deadly"])
         self.assertIn("out of memory", bench.failed["deadly"])
-        self.assertIn("has ended", bench.failed["near"])
-        self.assertEqual(self.written(), ["good"])
+        self.assertEqual(self.written(), ["good", "near"])
+        self.assertEqual((self.root / "workers").read_text().split(), ["started"] * 2)
         self.assert_no_replay_is_left()
+
+    def test_programs_that_hang_are_killed_and_the_others_measured(self):
+        begin = time.monotonic()
+        bench = self.run_cells("endless", "hung", "sleeping", "near", patience=4)
+        self.assertLess(time.monotonic() - begin, 50)
+        self.assertEqual(sorted(bench.failed), ["endless", "hung", "sleeping"])
+        self.assertIn("not done after 4 s and killed", bench.failed["endless"])
+        for cell in ("hung", "sleeping"):
+            self.assertIn("gave no answer within 4 s and was killed", bench.failed[cell])
+        self.assertEqual(self.written(), ["near"])
+        self.assert_no_replay_is_left()
+
+    def test_mixes_may_be_named_as_such(self):
+        def call(*arguments):
+            command = [sys.executable, "-B", pathlib.Path(gpu.__file__), "--gacer", self.root / "gacer", "--out",
+                       self.out, "--work", self.root / "work", "--batch", "8", "--plan-only", *arguments]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True)
+            return done.returncode, done.stdout, done.stderr
+
+        code, said, _ = call("near", "--mix", "A", "C")
+        self.assertEqual(code, 0)
+        for name in ("planned A_b8", "planned C_b8", "planned near_b8"):
+            self.assertIn(name, said)
+        code, _, complaint = call("--mix", "Z")
+        self.assertEqual(code, 2)
+        self.assertIn("no mix Z; it has A, B", complaint)
+        self.assertIn("name a CELL", call()[2])
 
     def test_without_a_worker_all_cells_are_listed(self):
         def start_worker(log):
