@@ -5,9 +5,13 @@ import pathlib
 import re
 
 
+def without_folders(command):
+    return re.sub(r"(?<=[ =])/(?:[^ /]+/)*", "", command)
+
+
 def read(path):
     report = json.loads(pathlib.Path(path).read_text())
-    report["command"] = re.sub(r"(?<=[ =])/(?:[^ /]+/)*", "", report["command"])
+    report["command"] = without_folders(report["command"])
     return report
 
 

@@ -1,0 +1,198 @@
+"""bench/check_numbers.py: its arithmetic, what becomes of wrong outputs, and a run with the CPU in the GPU's place."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import numpy
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = ROOT / "bench" / "check_numbers.py"
+sys.path.insert(0, str(ROOT / "bench"))
+import check_numbers  # noqa: E402
+
+# Answers x + 1, on the device with the error that the file "errors" has for the model and precision.
+GACER = f"""#!{sys.executable}
+import json, pathlib, shutil, sys
+import numpy
+here = pathlib.Path(__file__).parent
+command, *rest = sys.argv[1:]
+if command == "--version":
+    sys.exit(print((here / "version").read_text()))
+after = lambda option: rest[rest.index(option) + 1]
+if command == "zoo":
+    sys.exit(shutil.copy(here / "model.onnx", after("--out")) and 0)
+device, precision = after("--device"), after("--precision")
+name = rest[0].split("name=")[1]
+what = "reference" if device == "cpu" else precision
+(here / "runs").open("a").write(name + ":" + what + "\\n")
+wanted = json.loads((here / "errors").read_text()).get(name + ":" + what, 0)
+if wanted == "crash":
+    sys.exit("device error")
+port, file = after("--input").split("=")
+y = numpy.load(file).reshape(-1)[:1000].reshape(1, -1) + 1
+y[0, 7] += numpy.abs(y).max() * float(wanted) if what != "reference" else 0
+if "rounded" in file or "_fp16.onnx" in rest[0]:
+    y[0, 7] += 0.1 * numpy.abs(y).max()
+out = pathlib.Path(after("--output"))
+out.mkdir()
+numpy.save(out / (name + ".y.npy"), y)
+pathlib.Path(after("--json")).write_text(json.dumps(dict(command="gacer run", device=dict(
+    name=(here / "device").read_text(), driver="13.0", libraries=dict(cudnn="9")))))
+"""
+
+
+class Arithmetic(unittest.TestCase):
+    def test_rounds_to_the_nearest_number_of_a_precision(self):
+        x = numpy.float32([[1, 1 + 2**-11, 1 + 3 * 2**-11, -1.0001, 0, 65504]])
+        self.assertTrue((check_numbers.rounded(x, "fp16") == x.astype(numpy.float16)).all())
+        self.assertEqual(check_numbers.rounded(x, "bf16").tolist(), [[1, 1, 1, -1, 0, 65536]])
+        self.assertEqual(check_numbers.rounded(numpy.float32([1 + 2**-7]), "bf16").tolist(), [1 + 2**-7])
+
+    def test_an_error_is_a_share_of_the_scale(self):
+        expected = numpy.float32([1, -4, numpy.inf])
+        error, mean = check_numbers.errors_of(numpy.float32([1.5, -4, numpy.inf]), expected)
+        self.assertEqual(error, 0.125)
+        self.assertAlmostEqual(mean, 0.125 / 2**0.5)
+        for wrong in ([numpy.nan, -4, numpy.inf], [1, -4, 4], [1, -4, -numpy.inf]):
+            self.assertEqual(check_numbers.errors_of(numpy.float32(wrong), expected)[0], numpy.inf, wrong)
+        with self.assertRaisesRegex(RuntimeError, r"the shape \[2\], expected \[3\]"):
+            check_numbers.errors_of(expected[:2], expected)
+
+    def test_rounds_weights_but_no_biases(self):
+        value = numpy.float32([[1 + 2**-11]])
+        graph = helper.make_graph(
+            [helper.make_node("Gemm", ["x", "w", "b"], ["y"])], "g",
+            *[[helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1])] for name in "xy"],
+            [numpy_helper.from_array(value, "w"), numpy_helper.from_array(value[0], "b")])  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            source, target = pathlib.Path(folder) / "a.onnx", pathlib.Path(folder) / "b.onnx"
+            onnx.save(helper.make_model(graph), source)
+            check_numbers.round_weights(source, "fp16", target)
+            weights = {t.name: numpy_helper.to_array(t).item() for t in onnx.load(target).graph.initializer}
+        self.assertEqual(weights, {"w": 1, "b": value.item()})
+
+    def test_a_wide_error_must_be_that_of_rounding(self):
+        found = {"error": 0.1, "mean_error": 0.01}
+        judge = lambda precision, error, mean: check_numbers.judge(
+            found, precision, lambda: {"error": error, "mean_error": mean})["passed"]
+        self.assertTrue(judge("bf16", 0.05, 0.005))
+        self.assertFalse(judge("bf16", 0.03, 0.005))
+        self.assertFalse(judge("bf16", 0.05, 0.003))
+        self.assertFalse(judge("bf16", None, None))
+        self.assertFalse(judge("f32", 1, 1), "f32 rounds nothing")
+
+    def test_pictures_hold_text(self):
+        pictures = check_numbers.text_pictures(2, 3, 96, 320)
+        self.assertEqual((pictures.shape, pictures.dtype), ((2, 3, 96, 320), numpy.float32))
+        self.assertLess(pictures.min(), -0.7)
+        self.assertGreater(pictures.max(), 0.9)
+        self.assertFalse((pictures[0] == pictures[1]).all())
+
+
+class CheckNumbers(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = pathlib.Path(directory.name)
+        self.out = self.root / "results" / "numbers.json"
+        self.gacer = self.root / "gacer"
+        self.gacer.write_text(GACER)
+        self.gacer.chmod(0o755)
+        self.write(version="gacer 0.1.0 (abc)", device="H200", runs="")
+        graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", *[
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])] for name in "xy"])  # fmt: skip
+        onnx.save(helper.make_model(graph), self.root / "model.onnx")
+
+    def write(self, **files):
+        for name, text in files.items():
+            (self.root / name).write_text(text)
+
+    def check(self, *options, errors={}, models="alexnet,resnet18"):
+        """Exit code, what was complained of, the result file, the runs of gacer."""
+        self.write(errors=json.dumps(errors), runs="")
+        done = subprocess.run(
+            [sys.executable, "-B", SCRIPT, "--gacer", self.gacer, "--out", self.out, "--work", self.root / "work",
+             "--models", models, "--precisions", "f32,fp16", *options], capture_output=True, text=True)  # fmt: skip
+        result = json.loads(self.out.read_text()) if self.out.exists() else None
+        return done.returncode, done.stderr, result, sorted((self.root / "runs").read_text().split())
+
+    def test_measures_each_model_in_each_precision(self):
+        code, complaint, result, runs = self.check(errors={"resnet18:fp16": 1e-3})
+        self.assertEqual((code, complaint), (0, ""))
+        self.assertEqual((result["commit"], result["device"], result["not_measured"]), ("abc", "H200", {}))
+        self.assertEqual(runs, [f"{m}:{p}" for m in ("alexnet", "resnet18") for p in ("f32", "fp16", "reference")])
+        found = result["models"]["resnet18"]["precisions"]["fp16"]
+        self.assertAlmostEqual(found["error"], 1e-3, places=6)
+        self.assertEqual((found["tolerance"], found["rounding"], found["passed"]), (2e-2, None, True))
+        self.assertEqual(result["models"]["alexnet"]["precisions"]["f32"]["top1_agreement"], 1)
+
+    def test_an_error_that_rounding_does_not_explain_fails(self):
+        code, complaint, result, _ = self.check(errors={"alexnet:fp16": 0.2, "resnet18:fp16": 0.4})
+        self.assertEqual((code, complaint), (1, "the error is too large: resnet18 fp16\n"))
+        steep = result["models"]["alexnet"]["precisions"]["fp16"]
+        self.assertTrue(steep["passed"])
+        self.assertAlmostEqual(steep["rounding"]["error"], 0.1, places=3)
+        self.assertIn("alexnet f32", self.check(errors={"alexnet:f32": 2e-4})[1])
+        code, complaint, result, _ = self.check(errors={"alexnet:fp16": "nan"})
+        self.assertEqual((code, complaint), (1, "the error is too large: alexnet fp16\n"))
+        self.assertIsNone(result["models"]["alexnet"]["precisions"]["fp16"]["error"])
+
+    def test_what_cannot_be_measured_is_listed_and_tried_again(self):
+        code, complaint, result, _ = self.check(errors={"alexnet:reference": "crash", "resnet18:fp16": "crash"})
+        self.assertEqual(code, 1)
+        self.assertEqual(sorted(result["not_measured"]), ["alexnet", "resnet18 fp16"])
+        self.assertIn("device error", result["not_measured"]["resnet18 fp16"])
+        self.assertNotIn(str(self.root), json.dumps(result), "nothing of the machine's folders")
+        code, _, result, runs = self.check("--missing")
+        self.assertEqual((code, result["not_measured"]), (0, {}))
+        self.assertNotIn("resnet18:f32", runs)
+        self.assertEqual(self.check("--missing")[3], [])
+
+    def test_results_of_another_program_or_device_go(self):
+        self.check()
+        self.write(device="H100")
+        result = self.check(models="alexnet")[2]
+        self.assertEqual((result["device"], list(result["models"])), ("H100", ["alexnet"]))
+        self.write(version="gacer 0.1.0 (def)")
+        result = self.check("--missing", models="resnet18")[2]
+        self.assertEqual((result["commit"], list(result["models"])), ("def", ["resnet18"]))
+
+    def test_nothing_is_begun_when_the_time_is_over(self):
+        code, _, _, runs = self.check("--seconds", "0")
+        self.assertEqual((code, runs), (3, []))
+
+    def test_names_what_it_does_not_know(self):
+        code, complaint, _, _ = self.check(models="alexnet,vgg")
+        self.assertEqual(code, 2)
+        self.assertIn("'vgg' is none of alexnet, vgg16", complaint)
+        code, complaint, result, _ = self.check("--file", f"ocr_cls={self.root}/none.onnx", models="ocr_cls")
+        self.assertEqual(code, 1)
+        self.assertIn("--file ocr_cls=PATH", result["not_measured"]["ocr_cls"])
+
+
+class OnTheCpu(unittest.TestCase):
+    def test_a_trained_model_is_right_in_the_cpu_s_precisions(self):
+        gacer, models = os.environ.get("GACER"), pathlib.Path(os.environ.get("MODELS", ROOT / ".models"))
+        if not gacer or not os.access(gacer, os.X_OK) or not (models / "ocr_cls.onnx").exists():
+            self.skipTest("needs the built tool as GACER and .models/ocr_cls.onnx (make setup)")
+        with tempfile.TemporaryDirectory() as folder:
+            out = pathlib.Path(folder) / "numbers.json"
+            done = subprocess.run(
+                [sys.executable, "-B", SCRIPT, "--gacer", gacer, "--out", out, "--work", folder, "--device", "cpu",
+                 "--models", "ocr_cls", "--precisions", "f32,bf16", "--file", f"ocr_cls={models}/ocr_cls.onnx"],
+                capture_output=True, text=True)  # fmt: skip
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            found = json.loads(out.read_text())["models"]["ocr_cls"]["precisions"]
+            self.assertEqual((found["f32"]["error"], found["bf16"]["passed"]), (0, True))
+            self.assertGreater(found["bf16"]["error"], 0, "bf16 is no f32")
+
+
+if __name__ == "__main__":
+    unittest.main()
