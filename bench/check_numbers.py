@@ -27,7 +27,6 @@ import json
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -37,7 +36,7 @@ import onnx
 from onnx import numpy_helper
 
 import reports
-from process import run_checked
+from process import PATIENCE_S, run_checked, version_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ZOO = ["alexnet", "vgg16", "resnet18", "resnet50", "resnet101", "densenet121", "mobilenet_v3_large"]
@@ -198,8 +197,7 @@ class Numbers:
         self.end = time.time() + args.seconds
         self.work = pathlib.Path(args.work)
         self.work.mkdir(parents=True, exist_ok=True)
-        version = subprocess.run([args.gacer, "--version"], check=True, capture_output=True, text=True).stdout
-        self.commit = version.strip().split("(")[-1].rstrip(")")
+        self.commit = version_of(args.gacer).strip().split("(")[-1].rstrip(")")
         self.lock = threading.Lock()      # of result and file
         self.cpu_lock = threading.Lock()  # each of these runs takes all cores
         self.result = self.earlier_result()
@@ -354,7 +352,7 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--work", default="/tmp/gacer-numbers", metavar="FOLDER")
     parser.add_argument("--jobs", type=int, default=4, help="models side by side")
-    parser.add_argument("--patience", type=float, default=600, metavar="SECONDS", help="for one run of gacer")
+    parser.add_argument("--patience", type=float, default=PATIENCE_S, metavar="SECONDS", help="for one run of gacer")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after so many")
     parser.add_argument("--missing", action="store_true", help="leave out what this program has measured")
     args = parser.parse_args()

@@ -19,6 +19,10 @@ peers/tune_blocks.py fills that on all cores before). --mps: mixes as one
 process a tenant under NVIDIA MPS, timed by the host's clock from a common start to the last
 process's end; what an empty round takes is kept beside it and not subtracted.
 
+--placement measures no times: one round of gacer's and of partition's plan of each mix runs under the
+profiler's library (CUPTI), and FOLDER/placement_<cell>_b<N>.json says on which multiprocessors their
+kernels ran. Plans that an earlier call with the same options has made are taken.
+
 With --missing, cells that have a result of this program (of this commit: builds with changes that
 are not committed look alike) with the peers asked for are left out, so a call that was cut short can
 be repeated. --seconds ends a call by itself, between two profiles, plans or cells, and with exit
@@ -43,7 +47,7 @@ import numpy
 import onnx
 
 import reports
-from process import PATIENCE_S, Process, kill_group, run_checked, tail_of
+from process import PATIENCE_S, Process, kill_group, run_checked, tail_of, version_of
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "peers"))
@@ -58,6 +62,7 @@ MIX_PEERS = ["eager_sequential", "eager_streams", "compiled_sequential", "compil
 SINGLE_AUTOTUNED = ["autotuned_sequential"]
 MIX_AUTOTUNED = ["autotuned_sequential", "autotuned_merged"]
 WARM_ROUNDS = 3
+PLACED_POLICIES = ["gacer", "partition"]  # their plans hold parts of the device
 MAX_ERROR = 2e-2  # of fp16, as a share of the output's largest number
 # A GPU at its power limit runs one turn faster than the next. Turns go on until the median of each
 # contender's is known this well, at most so many times as long. Not for eager PyTorch and MPS, which
@@ -108,8 +113,7 @@ class Bench:
         for folder in (self.work, self.out):
             folder.mkdir(parents=True, exist_ok=True)
         self.mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
-        self.version = subprocess.run([args.gacer, "--version"], check=True, capture_output=True,
-                                      text=True).stdout
+        self.version = version_of(args.gacer)
         # "gacer 0.1.0 (0123abcd)": rows of another program are not this one's.
         self.profile_file = self.file(f"profile_{self.version.strip().split('(')[-1].rstrip(')')}.db")
         self.profile_s = {}
@@ -144,8 +148,18 @@ class Bench:
             for cell in cells:
                 self.failed[cell] = str(error)
                 say(f"FAILED {cell}: {error}")
-                if not self.args.plan_only:
+                if not self.args.plan_only and not self.args.placement:
                     self.result_file(cell).unlink(missing_ok=True)
+
+    def placement_file(self, cell):
+        return self.out / f"placement_{cell}_b{self.args.batch}.json"
+
+    def is_done(self, cell):
+        """By this program: what --missing leaves out."""
+        if not self.args.placement:
+            return self.is_measured(cell)
+        path = self.placement_file(cell)
+        return path.exists() and f"({json.loads(path.read_text())['commit']})" in self.version
 
     def is_measured(self, cell):
         """By this program, beside all peers that are asked for."""
@@ -497,9 +511,30 @@ class Bench:
         say(f"{path.name}: " + ", ".join(f"{n} {t['median_ms']:.3f}" for n, t in times.items()))
         return result
 
+    def place(self, cell):
+        """Writes where the kernels of a mix's plans ran."""
+        name = f"{cell}_b{self.args.batch}"
+        report_file = self.file(f"{name}.placement.json")
+        plans = {}
+        for policy in PLACED_POLICIES:
+            log = f"{name}.placement.log"
+            self.run_program(["run", "--plan", self.file(f"{name}.plans/{policy}.plan.json"), "--no-guard",
+                              "--placement", "--time", "100ms", "--json", report_file, "--quiet",
+                              *self.engine_options()], log)
+            report = reports.read(report_file)
+            if "placement" not in report:
+                raise RuntimeError(f"gacer could not see where {policy}'s kernels ran: {tail_of(self.file(log))}")
+            plans[policy] = report["placement"]
+        reports.save(self.placement_file(cell), {
+            "cell": cell, "batch": self.args.batch, "models": self.models_of(cell), "precision": "fp16",
+            "commit": report["commit"], "device": report["device"], "plans": plans})
+        say(f"{self.placement_file(cell).name}: kernels seen where the plan puts them: " + ", ".join(
+            f"{policy} {sum(row['seen_kernels'] for row in rows if row['expected_kernels'])} of "
+            f"{sum(row['expected_kernels'] for row in rows)}" for policy, rows in plans.items()))
+
     def run(self):
         self.cells = [cell for cell in dict.fromkeys(self.args.cells)
-                      if not (self.args.missing and self.is_measured(cell))]
+                      if not (self.args.missing and self.is_done(cell))]
         for model in self.models_of_all(self.remaining()):
             with self.attempt([c for c in self.remaining() if model in self.models_of(c)]):
                 self.export(model)
@@ -508,7 +543,12 @@ class Bench:
         for cell in self.remaining():
             with self.attempt([cell]):
                 plans[cell] = self.plan(cell)
-        if self.args.plan_only or not plans:
+        if self.args.placement:
+            for cell in self.remaining():
+                self.require_time()
+                with self.attempt([cell]):
+                    self.place(cell)
+        if self.args.plan_only or self.args.placement or not plans:
             return []
         results = []
         try:
@@ -559,6 +599,8 @@ def main():
     parser.add_argument("--search-time", default="15s")
     parser.add_argument("--time", default="1s", help="for each policy, before the guard judges")
     parser.add_argument("--plan-only", action="store_true", help="no PyTorch, no result files")
+    parser.add_argument("--placement", action="store_true",
+                        help="no times, but where kernels of mixes' plans ran")
     parser.add_argument("--missing", action="store_true",
                         help="leave out what is measured at this commit")
     parser.add_argument("--seconds", type=float, default=float("inf"),
@@ -575,10 +617,14 @@ def main():
     args.cells = args.mix + args.cells
     if not args.cells:
         parser.error("there is nothing to measure: name a CELL (A, resnet50) or --mix A B")
-    bench = Bench(args)
-    unknown = [mix for mix in args.mix if mix not in bench.mixes]
+    mixes = json.loads((HERE / "mixes.json").read_text())["mixes"]
+    unknown = [mix for mix in args.mix if mix not in mixes]
+    singles = [cell for cell in args.cells if cell not in mixes]
+    if args.placement and singles:
+        parser.error(f"--placement is of mixes' plans: {', '.join(singles)} is none of {', '.join(mixes)}")
     if unknown:
-        parser.error(f"bench/mixes.json has no mix {', '.join(unknown)}; it has {', '.join(bench.mixes)}")
+        parser.error(f"bench/mixes.json has no mix {', '.join(unknown)}; it has {', '.join(mixes)}")
+    bench = Bench(args)
     try:
         print_table(bench.run())
     except TimeIsOver:

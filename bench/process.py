@@ -4,6 +4,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -12,6 +13,15 @@ PATIENCE_S = 600  # for what takes at most some minutes; a program that needs lo
 
 def tail_of(log):
     return pathlib.Path(log).read_text(errors="replace")[-2000:]
+
+
+def version_of(gacer):
+    """What it says of itself. Ends the script where it cannot be run."""
+    try:
+        return subprocess.run([gacer, "--version"], check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        sys.exit(f"'{gacer}' is no gacer that runs here: {error}\n--gacer names the built tool, e.g. build/release/gacer "
+                 "or gacer-device/gacer")  # fmt: skip
 
 
 def kill_group(process):

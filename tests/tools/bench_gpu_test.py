@@ -47,6 +47,14 @@ elif command == "compare":
     for model in (word[4:].split("@")[0] for word in rest if word.startswith("zoo:")):
         wrong = here / (model + ".npy")
         shutil.copy(wrong if wrong.exists() else here / "right.npy", out / (model + ".y.npy"))
+elif command == "run":
+    policy = pathlib.Path(after("--plan")).name.split(".")[0]
+    rows = [dict(groups=[0, 0], units=132, expected_kernels=9, seen_kernels=9, busy_ms=1.0)]
+    report = dict(command="gacer run", commit="new", device=dict(name="H200"), placement=rows)
+    if policy == (here / "unseen").read_text():
+        del report["placement"]
+        print("warning: libcupti.so.13 cannot be loaded")
+    pathlib.Path(after("--json")).write_text(json.dumps(report))
 elif command == "replay":
     (here / "replays").open("a").write(str(os.getpid()) + "\\n")
     print(json.dumps(dict(device_bytes=1, start_s={{}})), flush=True)
@@ -95,6 +103,7 @@ class BenchGpu(unittest.TestCase):
         (self.root / "gacer").write_text(GACER)
         (self.root / "gacer").chmod(0o755)
         (self.root / "version").write_text("1")
+        (self.root / "unseen").write_text("")
         (self.root / "worker.py").write_text(WORKER)
         info = lambda name: helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])
         graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", [info("x")], [info("y")])
@@ -108,7 +117,7 @@ class BenchGpu(unittest.TestCase):
             **dict(cells=list(cells), gacer=str(self.root / "gacer"), out=str(self.out),
                    work=str(self.root / "work"), batch=8, turns=2, rounds=4, measurements=1, search_time="1s",
                    time="1s", plan_only=False, missing=False, max_autotune=False, autotune_limit=0, mps=False,
-                   seconds=1e9, patience=60),
+                   seconds=1e9, patience=60, placement=False),
             **options}))
         bench.mixes = {"mix": ["good", "far"]}
         bench.warm = lambda *_: {}
@@ -179,6 +188,27 @@ class BenchGpu(unittest.TestCase):
             self.assertIn("gave no answer within 4 s and was killed", bench.failed[cell])
         self.assertEqual(self.written(), ["near"])
         self.assert_no_replay_is_left()
+
+    def test_says_where_kernels_ran(self):
+        def place(**options):
+            bench = self.make_bench("mix", placement=True, **options)
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.assertEqual(bench.run(), [])
+            return bench
+
+        path = self.out / "placement_mix_b8.json"
+        (self.root / "unseen").write_text("partition")
+        bench = place()
+        self.assertIn("could not see where partition's kernels ran: warning: libcupti", bench.failed["mix"])
+        self.assertFalse(path.exists())
+        (self.root / "unseen").write_text("")
+        (self.root / "version").write_text("gacer 0.1.0 (new)")
+        self.assertEqual(place().failed, {})
+        self.assertEqual(list(json.loads(path.read_text())["plans"]), ["gacer", "partition"])
+        planned = (self.root / "planned").read_text()
+        place()
+        self.assertEqual((self.root / "planned").read_text(), planned, "its plans are there")
+        self.assertEqual(place(missing=True).cells, [])
 
     def test_mixes_may_be_named_as_such(self):
         def call(*arguments):
