@@ -3,7 +3,10 @@
 Usage: summarize_gpu.py bench/results/<gpu> [--markdown] [--update docs/gpu.md]
 
 --markdown prints the tables, --update puts them in the place of those in a file that have the same
-first column. A field is null when no cell measured it, – in a table. Outputs match when those of
+first column, and what was measured where, the numbers of whole models (bench/check_numbers.py) and
+where kernels ran (bench/gpu.py --placement) between its comments `<!-- generated: NAME -->` and
+`<!-- end -->`. Cells of several commits make one summary that names them; of several devices, none.
+A field is null when no cell measured it, – in a table. Outputs match when those of
 every plan did and gacer's error is known for every model. Speed-ups are PyTorch's median over
 gacer's, both taken in turns in one call; "compiled" is the fastest of all peers that were measured
 there but for eager ones, which `compiled_peers` names: torch.compile's graphs in turn, a stream
@@ -11,11 +14,11 @@ each, merged into one; where asked for, the same with its widest search (autotun
 tenant under MPS. A model alone counts with the plan that the guard chose.
 """
 
+import argparse
 import json
 import math
 import pathlib
 import re
-import sys
 
 SINGLES = ["alexnet", "vgg16", "resnet18", "resnet50", "resnet101", "densenet121",
            "mobilenet_v3_large"]
@@ -58,6 +61,7 @@ def read_cell(path):
            "compiled_ms": min(compiled.values()), "compiled_peers": sorted(compiled),
            "best_compiled": min(compiled, key=compiled.get),
            "eager_ms": times["torch:eager_sequential"],
+           "eager_over_chosen_turns": eager_turns(cell),
            "chosen_ms": times["gacer:" + cell["chosen"]],
            "times_ms": times,
            "outputs_match": error is not None and all(p["outputs_match"]
@@ -81,6 +85,16 @@ def read_cell(path):
     return row
 
 
+def eager_turns(cell):
+    """[smallest, largest] of eager PyTorch's median of a turn over that of the chosen plan's turn."""
+    eager, chosen = (cell["times"][name].get("turn_medians_ms")
+                     for name in ("torch:eager_sequential", "gacer:" + cell["chosen"]))
+    if not eager or not chosen:
+        return None
+    ratios = [theirs / ours for theirs, ours in zip(eager, chosen)]
+    return [min(ratios), max(ratios)]
+
+
 def candidates_per_s(report):
     """Plans that the search of `gacer` measured in a second, of the time it spent measuring."""
     for policy in report["policies"]:
@@ -100,11 +114,47 @@ def load(folder, names):
     return cells
 
 
-def summarize(singles, mixes):
+def device_name(device):
+    """Of a report, or the name itself."""
+    return device["name"] if isinstance(device, dict) else device
+
+
+def find_device(folder):
+    """That of all files; None when there are none. Files of several devices make no summary."""
+    names = [f"{name}_b{batch}.json" for name in SINGLES + MIXES for batch in BATCHES]
+    paths = [folder / name for name in [*names, "tests.json", "numbers.json"]] + placement_files(folder)
+    files = {}
+    for path in paths:
+        device = device_name(json.loads(path.read_text())["device"]) if path.exists() else None
+        if device is not None:  # nothing was measured yet
+            files.setdefault(device, []).append(path.name)
+    if len(files) > 1:
+        held = "\n".join(f"  {device}: {', '.join(held)}" for device, held in files.items())
+        raise SystemExit(f"{folder} holds results of {len(files)} devices; move those of all but one elsewhere:\n{held}")
+    return next(iter(files), None)
+
+
+def cells_by_commit(cells):
+    commits = {}
+    for name, cell in cells.items():
+        commits.setdefault(cell["commit"], []).append(name)
+    return commits
+
+
+def lowest_eager_turns(mixes):
+    """Those of the cell with the smallest ratio at batch 1 and 8, and its name."""
+    small = {n: m for n, m in mixes.items() if not n.endswith("_b32")}
+    name = min(small, key=lambda n: small[n]["eager_over_chosen"], default=None)
+    return (name, small[name]["eager_over_chosen_turns"]) if name else (None, None)
+
+
+def summarize(singles, mixes, device=None):
     every = {**singles, **mixes}
     small = [m["eager_over_chosen"] for n, m in mixes.items() if not n.endswith("_b32")]
     at_b8 = [m["candidates_per_s"] for n, m in mixes.items() if n.endswith("_b8")]
     return {
+        "device": device,
+        "commits": cells_by_commit(every),
         "compile_single_speedup_geomean": geomean(
             [s["compiled_over_chosen"] for s in singles.values()]),
         "compile_single_speedup_min": best(
@@ -114,6 +164,7 @@ def summarize(singles, mixes):
         "peer_mix_streams_speedup_min": best(
             [m["compiled_over_streams"] for m in mixes.values()], min),
         "eager_speedup_min_b1_b8": best(small, min),
+        "eager_speedup_min_b1_b8_turns": lowest_eager_turns(mixes)[1],
         "assemble_ms_max": best([c["assemble_ms"] for c in every.values()], max),
         "host_launch_us_max": best([c["launch_us"] for c in every.values()], max),
         "rounds_per_s_b8": best(at_b8, min),
@@ -260,6 +311,9 @@ def table_of_aims(singles, mixes, summary):
     streams = summary["peer_mix_streams_speedup_geomean"]
     gacer = summary["gacer_over_streams_geomean"]
     over_eager = [m["eager_over_chosen"] for m in small.values()]
+    slowest, turns = lowest_eager_turns(mixes)
+    in_turns = "" if turns is None else (
+        f"; {title_of(slowest)} from turn to turn {number(turns[0], 1)}x to {number(turns[1], 1)}x")
     rates = ", ".join(f"{n.split('_')[0]} {number(m['candidates_per_s'], 0)}"
                       for n, m in at_b8.items())
     return make_table(["aim", "reached", ""], [
@@ -272,7 +326,7 @@ def table_of_aims(singles, mixes, summary):
         ["gacer ≥1.05x streams, geomean", means(gacer, mixes, "streams_over_gacer"),
          met(lambda mean: mean >= 1.05, gacer)],
         ["≥6x eager sequential at batch 1 and 8",
-         f"{number(min(over_eager), 1)}x to {number(max(over_eager), 0)}x" if over_eager else "–",
+         f"{number(min(over_eager), 1)}x to {number(max(over_eager), 0)}x{in_turns}" if over_eager else "–",
          where(small, "eager_over_chosen", lambda value: value >= 6)],
         ["assembly ≤10 ms", *most("assemble_ms", 10, 1, " ms", every)],
         ["launch ≤30 µs", *most("launch_us", 30, 0, " µs", every)],
@@ -301,21 +355,140 @@ def replace_table(text, table):
     return "\n".join([*lines[:begin], *table, *lines[end:]])
 
 
+def describe_cells(names, every):
+    """Batches that belong to a commit as a whole, and the other cells."""
+    whole = [batch for batch in BATCHES
+             if {n for n in every if n.endswith(f"_b{batch}")} <= {n for n in names if n.endswith(f"_b{batch}")}
+             and any(n.endswith(f"_b{batch}") for n in names)]
+    others = [title_of(n) for n in names if not n.endswith(tuple(f"_b{batch}" for batch in whole))]
+    batches = [f"batch{'es' if len(whole) > 1 else ''} {', '.join(map(str, whole))}"] if whole else []
+    return "; ".join([*batches, *others])
+
+
+def source_lines(summary):
+    """Of which device and commits all tables are."""
+    commits = summary["commits"]
+    if not commits:
+        return []
+    if len(commits) == 1:
+        return [f"Tables: {summary['device']}, all cells at commit `{next(iter(commits))}`."]
+    every = [name for names in commits.values() for name in names]
+    return [f"Tables: {summary['device']}, cells of {len(commits)} commits:",
+            *[f"- `{commit}`: {describe_cells(names, every)}" for commit, names in commits.items()]]
+
+
+def number_cell(verdict):
+    """An error; beside one above the tolerance what rounding alone does."""
+    if verdict is None:
+        return "–"
+    if verdict["error"] is None:
+        return "**no numbers**"
+    text = f"{verdict['error']:.1e}"
+    if verdict["rounding"] is not None and verdict["rounding"]["error"] is not None:
+        text += f" (rounding: {verdict['rounding']['error']:.1e})"
+    return text if verdict["passed"] else f"**{text}**"
+
+
+def numbers_lines(folder):
+    """Errors of whole models in every precision."""
+    path = folder / "numbers.json"
+    if not path.exists():
+        return []
+    numbers = json.loads(path.read_text())
+    models = numbers["models"]
+    precisions = list(dict.fromkeys(p for m in models.values() for p in m["precisions"]))
+    precisions.sort(key=["f32", "tf32", "fp16", "bf16"].index)
+    found = {p: [m["precisions"][p] for m in models.values() if p in m["precisions"]] for p in precisions}
+    rows = [["tolerance", "", *[f"{found[p][0]['tolerance']:.0e}" for p in precisions], ""]]
+    for name, model in models.items():
+        verdicts = [model["precisions"].get(p) for p in precisions]
+        agreements = [v["top1_agreement"] for v in verdicts if v is not None and v["top1_agreement"] is not None]
+        rows.append([name, "x".join(map(str, model["input"])), *[number_cell(v) for v in verdicts],
+                     f"{100 * min(agreements):.1f} %" if agreements else "–"])
+    absent = ", ".join(numbers["not_measured"])
+    return [f"Whole models against the CPU in f32, at commit `{numbers['commit']}`: the largest difference as a share of the",
+            "largest number. Where it exceeds the tolerance: what rounding input and weights to that precision changes in f32",
+            "on the CPU. Last the share of equal best classes in the worst precision"
+            f"{f'; not measured: {absent}' if absent else ''}. Bold: wrong.", "",
+            *make_table(["numbers of", "input", *precisions, "best class"], rows)]
+
+
+def placement_files(folder):
+    return sorted(folder.glob("placement_*.json"))
+
+
+def placement_lines(folder):
+    """Where the kernels of plans ran, as the GPU's profiler saw them."""
+    rows, commits = [], []
+    for path in placement_files(folder):
+        seen = json.loads(path.read_text())
+        commits.append(f"`{seen['commit']}`")
+        for policy, sets in seen["plans"].items():
+            for where in sets:
+                begin, end = where["groups"]
+                rows.append([f"{seen['cell']}, {seen['batch']}", policy,
+                             "elsewhere" if where["expected_kernels"] == 0 else
+                             "all" if end <= begin else f"{begin} to {end - 1}",
+                             str(where["units"]), str(where["expected_kernels"]),
+                             f"{where['seen_kernels']}" if where["seen_kernels"] == where["expected_kernels"]
+                             else f"**{where['seen_kernels']}**", number(where["busy_ms"])])
+    if not rows:
+        return []
+    return [f"Where the kernels of a round ran, as CUPTI saw it (`gacer run --plan PLAN --placement`), at commit "
+            f"{', '.join(dict.fromkeys(commits))}:", "",
+            *make_table(["placed mix", "plan", "SM groups", "SMs", "kernels there by the plan", "seen there",
+                         "busy, ms"], rows)]
+
+
+def replace_block(text, name, lines):
+    """What stands between a name's comments is replaced."""
+    begin = f"<!-- generated: {name} -->\n"
+    at = text.find(begin)
+    end = text.find("<!-- end -->", at)
+    if at < 0 or end < 0:
+        if not lines:
+            return text
+        raise SystemExit(f"the page has no place for the {name}: write '{begin.strip()}' and, below it, '<!-- end -->'")
+    return text[:at + len(begin)] + "".join(f"{line}\n" for line in lines) + text[end:]
+
+
+def existing_folder(text):
+    folder = pathlib.Path(text)
+    if not folder.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder '{text}'; it holds the result files of bench/gpu.py")
+    return folder
+
+
+def existing_file(text):
+    if not pathlib.Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"there is no file '{text}'")
+    return pathlib.Path(text)
+
+
 def main():
-    folder = pathlib.Path(sys.argv[1])
-    singles, mixes = load(folder, SINGLES), load(folder, MIXES)
-    summary = summarize(singles, mixes)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
-    if "--markdown" in sys.argv:
-        print("\n\n".join("\n".join(table) for table in tables(singles, mixes, summary)), "\n")
-    if "--update" in sys.argv:
-        page = pathlib.Path(sys.argv[sys.argv.index("--update") + 1])
-        text = page.read_text()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=existing_folder, metavar="bench/results/<gpu>")
+    parser.add_argument("--markdown", action="store_true", help="print the tables")
+    parser.add_argument("--update", type=existing_file, metavar="PAGE", help="put the tables into this file")
+    args = parser.parse_args()
+    device = find_device(args.folder)
+    singles, mixes = load(args.folder, SINGLES), load(args.folder, MIXES)
+    summary = summarize(singles, mixes, device)
+    blocks = {"source": source_lines(summary), "numbers": numbers_lines(args.folder),
+              "placement": placement_lines(args.folder)}
+    (args.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+    if args.markdown:
+        made = [*blocks.values(), *tables(singles, mixes, summary)]
+        print("\n\n".join("\n".join(lines) for lines in made if lines), "\n")
+    if args.update:
+        text = args.update.read_text()
         for table in tables(singles, mixes, summary):
             text = replace_table(text, table)
-        page.write_text(text)
+        for name, lines in blocks.items():
+            text = replace_block(text, name, lines)
+        args.update.write_text(text)
     print(json.dumps({k: v for k, v in summary.items()
-                      if k not in ("alone", "mixes", "compiled_peers")}, indent=1))
+                      if k not in ("alone", "mixes", "compiled_peers", "commits")}, indent=1))
 
 
 if __name__ == "__main__":
