@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
 # With more than one GPU PyTorch's candidates are tuned on all of them; then batches run side by side, each on cores
-# of its own. What is there at the same commit is left out, so a call that was cut short is repeated. Last comes a
-# recording of the profile of batch 8.
+# of its own. Behind batch 8 come a recording of its profile and where kernels of mix B's plans ran; last, on the first
+# GPU, whole models in every precision against the CPU. What is there at the same commit is left out, so a call that
+# was cut short is repeated.
 #
 #   bench/gpu.sh BUNDLE RESULTS [WORK [SECONDS]]
 #
@@ -11,7 +12,7 @@
 # WORK     profiles, plans, logs and PyTorch's compiled code (default /tmp/gacer-bench)
 # SECONDS  after which nothing new is begun; what is being made then takes up to two minutes more
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,11s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,14s/^# \?//p' "$0" >&2; exit 2; }
 bundle=$(realpath "$1") results=$(realpath -m "$2") work=$(realpath -m "${3:-/tmp/gacer-bench}")
 end=$((SECONDS + ${4:-1000000}))
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -58,6 +59,18 @@ record() {
     --record "$results/cnn_b8.rec.json" --quiet
 }
 
+# On which multiprocessors the kernels of plans with parts of the device ran, by those plans.
+place() {
+  python3 bench/gpu.py --gacer "$bundle/gacer" --out "$results" --work "$work/b8" --missing --seconds "$(left)" \
+    --batch 8 --placement --mix B
+}
+
+# Whole models in every precision against the CPU.
+check_numbers() {
+  python3 bench/check_numbers.py --gacer "$bundle/gacer" --out "$results/numbers.json" --work "$work/numbers" \
+    --missing --seconds "$(left)"
+}
+
 # Batches of one GPU, in turn; those that come after a failure run all the same.
 run_lane() {  # GPU BATCH...
   local gpu=$1 failed=0
@@ -68,7 +81,10 @@ run_lane() {  # GPU BATCH...
   fi
   for batch in "$@"; do
     case $batch in
-      8) { measure 8 --mps --max-autotune && record; } || failed=1 ;;
+      8)
+        { measure 8 --mps --max-autotune && record; } || failed=1
+        place || failed=1
+        ;;
       *) measure "$batch" --search-time 10s || failed=1 ;;
     esac
   done
@@ -86,4 +102,6 @@ for gpu in "${!lanes[@]}"; do
   pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+# Last, so that it disturbs no times; on the first GPU.
+CUDA_VISIBLE_DEVICES=0 XDG_CACHE_HOME="$work/cache0" check_numbers || failed=1
 exit $failed
