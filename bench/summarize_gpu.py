@@ -125,7 +125,7 @@ def find_device(folder):
     paths = [folder / name for name in [*names, "tests.json", "numbers.json"]] + placement_files(folder)
     files = {}
     for path in paths:
-        device = device_name(json.loads(path.read_text())["device"]) if path.exists() else None
+        device = device_name(json.loads(path.read_text()).get("device")) if path.exists() else None
         if device is not None:  # nothing was measured yet
             files.setdefault(device, []).append(path.name)
     if len(files) > 1:
