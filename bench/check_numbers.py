@@ -1,10 +1,10 @@
 """Whole models on a device in every precision, against the CPU in f32: are their numbers right?
 
-Usage: check_numbers.py --gacer PROGRAM --out FILE [--models NAME,...] [--file NAME=PATH]...
+Usage: check_numbers.py --gacer PROGRAM --out FILE [--models NAME,...] [--trained FOLDER]
 
 Each model runs once on the CPU in f32 and once on the device in each precision, with the same weights
-and the same input: seeded noise for the models of the zoo, pictures of text for the trained ones (.models,
-made by `make setup`; --file names another place). Only the plan `sequential` is made, as the numbers of
+and the same input: seeded noise for the models of the zoo, pictures of text for the trained ones (NAME.onnx in
+.models, which `make setup` makes, or in FOLDER). Only the plan `sequential` is made, as the numbers of
 other plans are compared with its by every run of gacer. Several models run side by side, which spoils the
 times of their profiles: these rows stay in the work folder, where a repeat finds them.
 
@@ -308,15 +308,15 @@ class Numbers:
                 for precision, verdict in entry["precisions"].items() if not verdict["passed"]]
 
 
-def find_models(names, files):
+def find_models(names, folder):
     """The models, and the names of those that have no file with the reason."""
     models, absent = [], {}
     for name in names:
-        path = files.get(name, ROOT / f".models/{name}.onnx")
+        path = folder / f"{name}.onnx"
         if name in ZOO:
             models.append(zoo_model(name))
         elif not path.exists():
-            absent[name] = f"there is no {path.name} in {path.parent.name}: run 'make setup', or give --file {name}=PATH"
+            absent[name] = f"there is no {path.name} in {folder.name}: run 'make setup', or name its folder by --trained"
         else:
             models.append(trained_model(name, path))
     return models, absent
@@ -333,13 +333,6 @@ def comma_list_of(known):
     return parse
 
 
-def named_file(text):
-    name, is_pair, path = text.partition("=")
-    if not is_pair or name not in TRAINED:
-        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=PATH with a NAME of {', '.join(TRAINED)}")
-    return name, pathlib.Path(path).resolve()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gacer", required=True)
@@ -347,8 +340,8 @@ def main():
     parser.add_argument("--models", type=comma_list_of(ZOO + TRAINED), default=ZOO + TRAINED, metavar="NAME,...")
     parser.add_argument("--precisions", type=comma_list_of(list(TOLERANCES)), default=list(TOLERANCES),
                         metavar="NAME,...")
-    parser.add_argument("--file", type=named_file, action="append", default=[], metavar="NAME=PATH",
-                        help="where a trained model lies, if not in .models")
+    parser.add_argument("--trained", type=pathlib.Path, default=ROOT / ".models", metavar="FOLDER",
+                        help="of the trained models' files")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--work", default="/tmp/gacer-numbers", metavar="FOLDER")
     parser.add_argument("--jobs", type=int, default=4, help="models side by side")
@@ -357,7 +350,7 @@ def main():
     parser.add_argument("--missing", action="store_true", help="leave out what this program has measured")
     args = parser.parse_args()
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    models, absent = find_models(args.models, dict(args.file))
+    models, absent = find_models(args.models, args.trained.resolve())
     numbers = Numbers(args, models)
     for name, reason in absent.items():
         numbers.fail(name, reason)

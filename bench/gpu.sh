@@ -11,9 +11,12 @@
 # RESULTS  bench/results/<gpu>; `bench/summarize_gpu.py RESULTS` makes its summary
 # WORK     profiles, plans, logs and PyTorch's compiled code (default /tmp/gacer-bench)
 # SECONDS  after which nothing new is begun; what is being made then takes up to two minutes more
+#
+# MODELS=folder of the trained models' files for the numbers (default .models, which `make setup` makes)
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,14s/^# \?//p' "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n '2,16s/^# \?//p' "$0" >&2; exit 2; }
 bundle=$(realpath "$1") results=$(realpath -m "$2") work=$(realpath -m "${3:-/tmp/gacer-bench}")
+trained=${MODELS:+$(realpath -m "$MODELS")}
 end=$((SECONDS + ${4:-1000000}))
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 models=(alexnet vgg16 resnet18 resnet50 resnet101 densenet121 mobilenet_v3_large)
@@ -68,7 +71,7 @@ place() {
 # Whole models in every precision against the CPU.
 check_numbers() {
   python3 bench/check_numbers.py --gacer "$bundle/gacer" --out "$results/numbers.json" --work "$work/numbers" \
-    --missing --seconds "$(left)"
+    --trained "${trained:-.models}" --missing --seconds "$(left)"
 }
 
 # Batches of one GPU, in turn; those that come after a failure run all the same.

@@ -101,7 +101,7 @@ class BenchGpuShell(unittest.TestCase):
         self.assertIn("--placement --mix B", calls[2])
         self.assertTrue(calls[-1].startswith("check_numbers 0 "))
         self.assertIn(f"--out {self.results}/numbers.json", calls[-1])
-        self.assertIn("--missing --seconds", calls[-1])
+        self.assertIn("--trained .models --missing --seconds", calls[-1])
 
     def test_the_others_run_after_a_failure(self):
         code, calls = self.call("cells\nplacement")

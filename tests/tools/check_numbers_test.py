@@ -172,9 +172,9 @@ class CheckNumbers(unittest.TestCase):
         code, complaint, _, _ = self.check(models="alexnet,vgg")
         self.assertEqual(code, 2)
         self.assertIn("'vgg' is none of alexnet, vgg16", complaint)
-        code, complaint, result, _ = self.check("--file", f"ocr_cls={self.root}/none.onnx", models="ocr_cls")
+        code, complaint, result, _ = self.check("--trained", self.root, models="ocr_cls")
         self.assertEqual(code, 1)
-        self.assertIn("--file ocr_cls=PATH", result["not_measured"]["ocr_cls"])
+        self.assertIn("name its folder by --trained", result["not_measured"]["ocr_cls"])
 
 
 class OnTheCpu(unittest.TestCase):
@@ -186,7 +186,7 @@ class OnTheCpu(unittest.TestCase):
             out = pathlib.Path(folder) / "numbers.json"
             done = subprocess.run(
                 [sys.executable, "-B", SCRIPT, "--gacer", gacer, "--out", out, "--work", folder, "--device", "cpu",
-                 "--models", "ocr_cls", "--precisions", "f32,bf16", "--file", f"ocr_cls={models}/ocr_cls.onnx"],
+                 "--models", "ocr_cls", "--precisions", "f32,bf16", "--trained", models],
                 capture_output=True, text=True)  # fmt: skip
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             found = json.loads(out.read_text())["models"]["ocr_cls"]["precisions"]
