@@ -518,8 +518,9 @@ class Bench:
         plans = {}
         for policy in PLACED_POLICIES:
             log = f"{name}.placement.log"
+            # Not --quiet: a warning says why kernels cannot be seen.
             self.run_program(["run", "--plan", self.file(f"{name}.plans/{policy}.plan.json"), "--no-guard",
-                              "--placement", "--time", "100ms", "--json", report_file, "--quiet",
+                              "--placement", "--time", "100ms", "--json", report_file,
                               *self.engine_options()], log)
             report = reports.read(report_file)
             if "placement" not in report:

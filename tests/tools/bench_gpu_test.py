@@ -53,7 +53,7 @@ elif command == "run":
     report = dict(command="gacer run", commit="new", device=dict(name="H200"), placement=rows)
     if policy == (here / "unseen").read_text():
         del report["placement"]
-        print("warning: libcupti.so.13 cannot be loaded")
+        print("warning: libcupti.so.13 cannot be loaded" if "--quiet" not in rest else "")
     pathlib.Path(after("--json")).write_text(json.dumps(report))
 elif command == "replay":
     (here / "replays").open("a").write(str(os.getpid()) + "\\n")
