@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
 # With more than one GPU PyTorch's candidates are tuned on all of them; then batches run side by side, each on cores
-# of its own. Behind batch 8 come a recording of its profile and where kernels of mix B's plans ran; last, on the first
-# GPU, whole models in every precision against the CPU. What is there at the same commit is left out, so a call that
-# was cut short is repeated.
+# of its own. Behind batch 8 come a recording of its profile and where kernels of mix B's plans ran; last, on the GPU
+# that is done first, whole models in every precision against the CPU. What is there at the same commit is left out, so a
+# call that was cut short is repeated.
 #
 #   bench/gpu.sh BUNDLE RESULTS [WORK [SECONDS]]
 #
@@ -24,9 +24,9 @@ mkdir -p "$results" "$work"
 
 case $(nvidia-smi -L | wc -l) in
   0) echo "there is no GPU" >&2; exit 1 ;;
-  1) lanes=("8 1 32") ;;
-  2) lanes=("8" "32 1") ;;
-  *) lanes=("8" "32" "1") ;;
+  1) lanes=("8 1 32 numbers") ;;
+  2) lanes=("8" "32 1 numbers") ;;
+  *) lanes=("8" "32" "1 numbers") ;;
 esac
 commit=$("$bundle/gacer" --version | sed 's/.*(\(.*\))/\1/')
 read -ra cores < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))')
@@ -74,7 +74,7 @@ check_numbers() {
     --trained "${trained:-.models}" --missing --seconds "$(left)"
 }
 
-# Batches of one GPU, in turn; those that come after a failure run all the same.
+# Batches of one GPU, in turn, and what else is measured there; what comes after a failure runs all the same.
 run_lane() {  # GPU BATCH...
   local gpu=$1 failed=0
   shift
@@ -88,6 +88,7 @@ run_lane() {  # GPU BATCH...
         { measure 8 --mps --max-autotune && record; } || failed=1
         place || failed=1
         ;;
+      numbers) check_numbers || failed=1 ;;
       *) measure "$batch" --search-time 10s || failed=1 ;;
     esac
   done
@@ -105,6 +106,4 @@ for gpu in "${!lanes[@]}"; do
   pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
-# Last, so that it disturbs no times; on the first GPU.
-CUDA_VISIBLE_DEVICES=0 XDG_CACHE_HOME="$work/cache0" check_numbers || failed=1
 exit $failed
