@@ -16,7 +16,9 @@ struct DeviceInfo {
   int num_groups = 1;       ///< budgets are intervals of groups
   std::int64_t memory_bytes = 0;
   double clock_mhz = 0;
-  double peak_flops = 0;      ///< measured, f32 multiply-adds count two; 0 when unknown
+  /// Measured, a multiply-add counts two: a CPU's in f32, a GPU's in the engine's precision and not
+  /// before a report or a recording asks. 0 when unknown.
+  double peak_flops = 0;
   double peak_bandwidth = 0;  ///< measured, bytes a second; 0 when unknown
   std::string driver;
   std::map<std::string, std::string> libraries;  ///< "onednn" → "3.2.1"

@@ -11,6 +11,7 @@
 #include "engine/guard.h"
 #include "engine/inputs.h"
 #include "engine/make_problem.h"
+#include "engine/peaks.h"
 #include "engine/row_advice.h"
 #include "engine/step_check.h"
 
@@ -334,6 +335,16 @@ CheckResult EngineCore::check(CompiledPlan& compiled) {
   }
   compiler_.trim();
   return checker().check(compiled);
+}
+
+void EngineCore::find_peaks() {
+  DeviceInfo& device = problem_.device;
+  if (is_recorded() || (device.peak_flops > 0 && device.peak_bandwidth > 0) ||
+      std::exchange(has_measured_peaks_, true))
+    return;
+  const Peaks peaks = measure_peaks(*device_, precision_);
+  if (device.peak_flops == 0) device.peak_flops = peaks.flops;
+  if (device.peak_bandwidth == 0) device.peak_bandwidth = peaks.bandwidth;
 }
 
 std::optional<double> EngineCore::predict(const Plan& plan) {

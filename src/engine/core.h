@@ -71,6 +71,8 @@ class EngineCore {
   Checker& checker();
   /// Whether a plan computes what the baseline computes, up to what rounding does to the models.
   CheckResult check(CompiledPlan& compiled);
+  /// Measures the device's peaks in this engine's precision, once, where it does not know them.
+  void find_peaks();
   bool can_check() const { return !is_recorded(); }
   bool is_recorded() const { return device_->info().kind == "sim"; }
   std::optional<double> predict(const Plan& plan);
@@ -124,6 +126,7 @@ class EngineCore {
   std::optional<ProfileDb> db_;
   ProfileTable rows_;
   bool is_profile_open_ = false;
+  bool has_measured_peaks_ = false;
   bool are_unused_rows_said_ = false;
   bool is_measured_out_ = false;  ///< a child had its turn: what is missing cannot be measured
   Compiler compiler_;

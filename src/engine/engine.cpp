@@ -99,6 +99,7 @@ double Engine::profile() { return state_->core.profile(); }
 void Engine::record(const std::string& path) {
   EngineCore& core = state_->core;
   core.profile();
+  core.find_peaks();
   Recording recording;
   recording.device = core.problem().device;
   recording.is_width_fixed = core.problem().is_width_fixed;

@@ -229,10 +229,12 @@ std::vector<Placement> observe_placement(const EngineCore& core, const std::stri
   return placement;
 }
 
-void set_bounds(const EngineCore& core, Comparison& comparison) {
+void set_bounds(EngineCore& core, Comparison& comparison) {
   for (const ProblemTenant& tenant : core.problem().tenants)
     for (const ProblemNode& node : tenant.nodes)
       if (!core.rows().has(node.signature, node.batch)) return;  // a replayed plan has no rows
+  core.find_peaks();
+  comparison.device = core.problem().device;
   const Bounds bounds = compute_bounds(core.problem(), core.rows());
   comparison.critical_path_ms = bounds.critical_path_ms;
   comparison.flop_ms = bounds.flop_ms;

@@ -1,0 +1,52 @@
+#include "engine/peaks.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "tests/engine/forwarding_device.h"
+
+namespace gacer {
+namespace {
+
+constexpr PeakLimits kSmall = {.matrix = 128, .bytes = 1 << 20};
+
+TEST(Peaks, AreWithinWhatTheDeviceItselfSays) {
+  const std::unique_ptr<Device> device = open_device("cpu", "impl=all");
+  const Peaks peaks = measure_peaks(*device, Precision::kF32, {.matrix = 512, .bytes = 32 << 20});
+  // A shared machine is not always as fast as it was.
+  EXPECT_GT(peaks.flops, 0.02 * device->info().peak_flops);
+  EXPECT_LT(peaks.flops, 10 * device->info().peak_flops);
+  EXPECT_GT(peaks.bandwidth, 0.02 * device->info().peak_bandwidth);
+  EXPECT_LT(peaks.bandwidth, 50 * device->info().peak_bandwidth);
+}
+
+/// No memory for more than some bytes at once, no kernels if need be.
+class ScarceDevice final : public testing::ForwardingDevice {
+ public:
+  std::unique_ptr<Buffer> allocate(std::size_t bytes) override {
+    if (bytes > most_bytes) fail(ErrorKind::kOutOfMemory, "{} bytes asked for, 0 free", bytes);
+    return ForwardingDevice::allocate(bytes);
+  }
+  std::span<const KernelImpl* const> kernels() const override {
+    if (!has_kernels) return {};
+    return ForwardingDevice::kernels();
+  }
+  std::size_t most_bytes = ~std::size_t{0};
+  bool has_kernels = true;
+};
+
+TEST(Peaks, OfWhatHasNoMemoryOrKernelAreUnknown) {
+  ScarceDevice device;
+  device.most_bytes = 100'000;  // a matrix, not the pass over memory
+  const Peaks little = measure_peaks(device, Precision::kF32, kSmall);
+  EXPECT_GT(little.flops, 0);
+  EXPECT_EQ(little.bandwidth, 0);
+  device.most_bytes = ~std::size_t{0};
+  device.has_kernels = false;
+  const Peaks none = measure_peaks(device, Precision::kF32, kSmall);
+  EXPECT_EQ(none.flops, 0);
+  EXPECT_EQ(none.bandwidth, 0);
+}
+
+}  // namespace
+}  // namespace gacer
