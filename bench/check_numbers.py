@@ -36,7 +36,7 @@ import onnx
 from onnx import numpy_helper
 
 import reports
-from process import PATIENCE_S, run_checked, version_of
+from process import PATIENCE_S, run_checked, say, version_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ZOO = ["alexnet", "vgg16", "resnet18", "resnet50", "resnet101", "densenet121", "mobilenet_v3_large"]
@@ -176,10 +176,6 @@ def judge(found, precision, find_rounding):
     is_explained = rounding["error"] is not None and all(
         found[key] <= MARGIN * rounding[key] for key in ("error", "mean_error"))
     return {**verdict, "rounding": rounding, "passed": is_explained}
-
-
-def say(text):
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 def describe(verdict):

@@ -47,13 +47,10 @@ import numpy
 import onnx
 
 import reports
-from process import PATIENCE_S, Process, kill_group, run_checked, tail_of, version_of
+from process import PATIENCE_S, Process, run_checked, say, tail_of, version_of
+from torch_peers import WARM_ROUNDS, TorchPeers
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "peers"))
-from mps import Mps, MpsUnavailable  # noqa: E402
-
-WORKER = HERE / "peers" / "torch_models.py"
 MIX_POLICIES = "sequential,streams,partition,gacer"
 SINGLE_POLICIES = "streams,gacer"
 SINGLE_PEERS = ["eager_sequential", "compiled_sequential"]
@@ -61,7 +58,6 @@ MIX_PEERS = ["eager_sequential", "eager_streams", "compiled_sequential", "compil
              "compiled_merged"]
 SINGLE_AUTOTUNED = ["autotuned_sequential"]
 MIX_AUTOTUNED = ["autotuned_sequential", "autotuned_merged"]
-WARM_ROUNDS = 3
 PLACED_POLICIES = ["gacer", "partition"]  # their plans hold parts of the device
 MAX_ERROR = 2e-2  # of fp16, as a share of the output's largest number
 # A GPU at its power limit runs one turn faster than the next. Turns go on until the median of each
@@ -100,10 +96,6 @@ def turn_order(contenders, turn):
     return order[::-1] if is_reversed else order
 
 
-def say(text):
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
-
-
 class Bench:
     def __init__(self, args):
         self.args = args
@@ -119,12 +111,7 @@ class Bench:
         self.profile_s = {}
         self.cells = []
         self.failed = {}      # cells: the reason
-        self.worker = None
-        self.warm_s = {}      # of autotuned models, side by side
-        self.tuned = {}       # what loading them took
-        self.missing = {}     # autotuned models that there are not: the reason
-        self.mps = None
-        self.mps_missing = "not asked for"
+        self.peers = TorchPeers(args.batch, self.file, self.export, args.patience)
 
     def require_time(self):
         if time.time() > self.end:
@@ -248,128 +235,10 @@ class Bench:
         say(f"plans of {name}: {times}, chosen {report['chosen']}")
         return report
 
-    def warm(self, models, kind, limit_s=float("inf")):
-        """Compiles models side by side; the reasons of those that fail or take too long."""
-        begin = time.time()
-        warming = []
-        for model in models:
-            log = open(self.file(f"warm_{kind}_{model}.log"), "w")
-            command = [sys.executable, str(WORKER), str(self.args.batch), "--warm", model,
-                       self.export(model)[0], kind, self.file("timing")]
-            warming.append((model, subprocess.Popen(command, stdout=log, stderr=log,
-                                                    start_new_session=True)))
-        failed = {}
-        try:
-            while warming:
-                time.sleep(0.2)
-                for model, process in warming:
-                    if process.poll() is None:
-                        if time.time() - begin < limit_s:
-                            continue
-                        kill_group(process)
-                        process.wait()
-                        failed[model] = f"not done after {limit_s:.0f} s"
-                    elif process.returncode != 0:
-                        failed[model] = tail_of(self.file(f"warm_{kind}_{model}.log"))
-                    elif kind == "autotuned":
-                        self.warm_s[model] = time.time() - begin
-                warming = [(m, p) for m, p in warming if p.returncode is None]
-        finally:
-            for _, process in warming:
-                if process.poll() is None:  # Ctrl-C does not reach a session of its own
-                    kill_group(process)
-        say(f"PyTorch {kind} {len(models) - len(failed)} of {len(models)} models side by side: "
-            f"{time.time() - begin:.1f} s")
-        return failed
-
-    def start_worker(self, log, env=None):
-        """Its first line is about PyTorch and the device, the others answer requests."""
-        return Process([sys.executable, str(WORKER), str(self.args.batch)], self.file(log), env,
-                       self.args.patience)
-
     def start_peers(self, models):
-        # Side by side first: the compiler's work is cached on disk and needs many cores.
-        for reason in self.warm(models, "compiled", self.args.patience).values():
-            raise RuntimeError(reason)
-        if self.args.max_autotune:
-            self.missing = self.warm(models, "autotuned", self.args.autotune_limit)
-            for model, reason in self.missing.items():
-                say(f"not autotuned: {model}: {reason}")
-        self.load_peers(models)
-        if self.args.mps and any(len(self.models_of(cell)) > 1 for cell in self.cells):
-            self.start_mps()
-
-    def load_peers(self, models):
-        """Into a process, the earlier one's place, by what is compiled already."""
-        self.stop_worker()
-        self.worker = self.start_worker("worker.log")
-        self.torch = json.loads(self.worker.read())
-        self.loaded = {}
-        for model in models:
-            weights, x = self.export(model)
-            self.loaded[model] = self.request(load=model, weights=weights, input=x)
-        for model in models if self.args.max_autotune else []:
-            if model in self.missing:
-                continue
-            weights, x = self.export(model)
-            self.tuned[model] = {**self.request(autotune=model, weights=weights, input=x),
-                                 "warm_s": self.warm_s[model]}
-            say(f"autotuned {model}: {self.warm_s[model]:.1f} s, loaded in "
-                f"{self.tuned[model]['compile_s']:.1f} s")
-
-    def start_mps(self):
-        try:
-            self.mps = Mps(self.start_worker)
-        except MpsUnavailable as error:
-            self.mps_missing = str(error)
-            say(f"no MPS: {error}")
-
-    def stop_worker(self):
-        worker, self.worker = self.worker, None
-        if worker is not None:
-            worker.end()
-
-    def stop_mps(self, reason=None):
-        if self.mps is None:
-            return
-        mps, self.mps = self.mps, None
-        if reason is not None:
-            self.mps_missing = reason
-            say(f"no MPS any more: {reason}")
-        for complaint in mps.close():
-            say(f"MPS did not end as it should: {complaint}")
-
-    def mps_tenants(self, models):
-        """The processes of a mix under MPS; None when there is no MPS."""
-        if self.mps is None:
-            return None, None
-
-        def load(model):
-            weights, x = self.export(model)
-            return {"load": model, "weights": weights, "input": x}
-
-        try:
-            tenants, clients = self.mps.load(models, load)
-        except MpsUnavailable as error:
-            self.stop_mps(str(error))
-            return None, None
-        empty = self.mps_rounds(tenants, 200, is_empty=True)
-        if empty is None:
-            return None, None
-        return tenants, {"clients": clients, "processes": len(tenants),
-                         "empty_round_ms": {"median_ms": statistics.median(empty),
-                                            "min_ms": min(empty), "rounds": len(empty)}}
-
-    def mps_rounds(self, tenants, rounds, is_empty=False):
-        """None when MPS broke down; then there is none from now on."""
-        try:
-            return self.mps.run(tenants, rounds + WARM_ROUNDS, is_empty)[WARM_ROUNDS:]
-        except MpsUnavailable as error:
-            self.stop_mps(str(error))
-            return None
-
-    def request(self, **request):
-        return json.loads(self.worker.ask(json.dumps(request)))
+        has_mixes = any(len(self.models_of(cell)) > 1 for cell in self.cells)
+        self.peers.start(models, self.args.autotune_limit if self.args.max_autotune else None,
+                         has_mps=self.args.mps and has_mixes)
 
     def compare_outputs(self, cell):
         """Largest difference from PyTorch's f32 output, as a share of its largest number.
@@ -382,7 +251,7 @@ class Bench:
             for precision in ("f32", "fp16"):
                 file = self.work / f"torch_{model}_b{self.args.batch}_{precision}.npy"
                 if not file.exists():
-                    self.request(output=model, file=str(file), precision=precision)
+                    self.peers.request(output=model, file=str(file), precision=precision)
                 expected[precision] = numpy.load(file)
             folder = self.work / f"{cell}_b{self.args.batch}.out"
             (path,) = folder.glob(f"{model}.*.npy")
@@ -395,9 +264,9 @@ class Bench:
 
             errors[model] = {"gacer_fp16": difference(ours),
                              "torch_fp16": difference(expected["fp16"])}
-            if model in self.tuned:
+            if model in self.peers.tuned:
                 file = self.work / f"torch_{model}_b{self.args.batch}_autotuned.npy"
-                self.request(output=model, file=str(file), precision="autotuned")
+                self.peers.request(output=model, file=str(file), precision="autotuned")
                 errors[model]["torch_autotuned"] = difference(numpy.load(file))
         return errors
 
@@ -460,17 +329,17 @@ class Bench:
         peers = MIX_PEERS if is_mix else SINGLE_PEERS
         missing = {}
         if is_mix:
-            self.request(merge=models)
-        if all(model in self.tuned for model in models):
+            self.peers.request(merge=models)
+        if all(model in self.peers.tuned for model in models):
             peers = peers + (MIX_AUTOTUNED if is_mix else SINGLE_AUTOTUNED)
             if is_mix:
-                self.request(merge=models, kind="autotuned")
+                self.peers.request(merge=models, kind="autotuned")
         else:
             missing["autotuned"] = "; ".join(
-                f"{m}: {self.missing[m]}" for m in models if m in self.missing) or "not asked for"
-        tenants, mps = self.mps_tenants(models) if is_mix else (None, None)
+                f"{m}: {self.peers.missing[m]}" for m in models if m in self.peers.missing) or "not asked for"
+        tenants, mps = self.peers.mps_tenants(models) if is_mix else (None, None)
         if tenants is None:
-            missing["mps_processes"] = self.mps_missing if is_mix else "one model"
+            missing["mps_processes"] = self.peers.mps_missing if is_mix else "one model"
 
         def ours(index):
             line = replay.ask(f"{index} {self.args.rounds + WARM_ROUNDS}")
@@ -478,15 +347,15 @@ class Bench:
 
         def theirs(peer):
             rounds = max(3, self.args.rounds // 4) if peer.startswith("eager") else self.args.rounds
-            return self.request(run=peer, models=models, rounds=rounds)["ms"]
+            return self.peers.request(run=peer, models=models, rounds=rounds)["ms"]
 
         contenders = {f"gacer:{p}": (lambda i=i: ours(i)) for i, p in enumerate(policies)}
         contenders |= {f"torch:{p}": (lambda p=p: theirs(p)) for p in peers}
         if tenants is not None:
-            contenders["torch:mps_processes"] = lambda: self.mps_rounds(tenants, self.args.rounds)
+            contenders["torch:mps_processes"] = lambda: self.peers.mps_rounds(tenants, self.args.rounds)
         times = self.take_turns(contenders)
-        if tenants is not None and self.mps is None:
-            missing["mps_processes"] = self.mps_missing
+        if tenants is not None and self.peers.mps is None:
+            missing["mps_processes"] = self.peers.mps_missing
         return times, missing, mps
 
     def measure(self, cell, report):
@@ -497,13 +366,13 @@ class Bench:
             times, missing, mps = self.compete(models, replay, policies)
         result = {
             "cell": cell, "batch": self.args.batch, "models": models, "precision": "fp16",
-            "commit": report["commit"], "device": report["device"], "torch": self.torch,
+            "commit": report["commit"], "device": report["device"], "torch": self.peers.facts,
             "chosen": report["chosen"], "guard": report["guard"], "times": times,
             "warm_start_s": warm_s, "start_s": ready.get("start_s"),
             "first_plan_device_bytes": ready["device_bytes"],
             "costs": costs,
-            "torch_loaded": {m: self.loaded[m] for m in models},
-            "torch_autotuned": {m: self.tuned[m] for m in models if m in self.tuned},
+            "torch_loaded": {m: self.peers.loaded[m] for m in models},
+            "torch_autotuned": {m: self.peers.tuned[m] for m in models if m in self.peers.tuned},
             "mps": mps, "peers_not_measured": missing,
             "profile_s": {m: self.profile_s[m] for m in models if m in self.profile_s},
             "output_errors": self.checked_errors(cell), "report": report}
@@ -560,12 +429,10 @@ class Bench:
             for index, cell in enumerate(cells):
                 self.require_time()
                 with self.attempt([cell]):
-                    if self.worker is None or self.worker.has_ended():  # an earlier cell was its last
-                        self.load_peers(self.models_of_all(cells[index:]))
+                    self.peers.load_again(self.models_of_all(cells[index:]))  # an earlier cell was its last
                     results.append(self.measure(cell, plans[cell]))
         finally:
-            self.stop_mps()  # a daemon outlives who started it
-            self.stop_worker()
+            self.peers.stop()
         return results
 
 

@@ -11,6 +11,10 @@ import time
 PATIENCE_S = 600  # for what takes at most some minutes; a program that needs longer hangs
 
 
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
+
+
 def tail_of(log):
     return pathlib.Path(log).read_text(errors="replace")[-2000:]
 

@@ -120,19 +120,19 @@ class BenchGpu(unittest.TestCase):
                    seconds=1e9, patience=60, placement=False),
             **options}))
         bench.mixes = {"mix": ["good", "far"]}
-        bench.warm = lambda *_: {}
+        bench.peers.warm = lambda *_: {}
         command = [sys.executable, "-S", str(self.root / "worker.py"), str(self.root)]
-        bench.start_worker = lambda log: gpu.Process(command, bench.file(log), patience_s=bench.args.patience)
+        bench.peers.start_worker = lambda log: gpu.Process(command, bench.file(log), patience_s=bench.args.patience)
         return bench
 
     def run_cells(self, *cells, plan_only=False, start_worker=None, **options):
         bench = self.make_bench(*cells, plan_only=plan_only, **options)
-        bench.start_worker = start_worker or bench.start_worker
+        bench.peers.start_worker = start_worker or bench.peers.start_worker
         for cell in cells:
             (self.out / f"{cell}_b8.json").write_text("old")
         with contextlib.redirect_stdout(io.StringIO()) as self.said:
             results = bench.run()
-        self.assertIsNone(bench.worker)
+        self.assertIsNone(bench.peers.worker)
         measured = [] if plan_only else [cell for cell in cells if cell not in bench.failed]
         self.assertEqual([result["cell"] for result in results], measured)
         return bench
@@ -296,7 +296,7 @@ class BenchGpu(unittest.TestCase):
         with contextlib.redirect_stdout(io.StringIO()):
             with self.assertRaises(gpu.TimeIsOver):
                 bench.run()
-            self.assertIsNone(bench.worker)
+            self.assertIsNone(bench.peers.worker)
             self.assertEqual(self.written(), ["good"])
             with self.assertRaises(gpu.TimeIsOver):
                 self.make_bench("mix", seconds=-1).run()
