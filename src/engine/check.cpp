@@ -300,9 +300,11 @@ CheckResult Checker::check(CompiledPlan& compiled) {
     merge(check_round(round, compiled.workspaces(), [&] { compiled.run(); }), "");
   std::set<int> lanes;
   for (const ProgramStep& step : compiled.steps()) lanes.insert(step.lane);
-  for (const int lane : lanes)
+  for (const int lane : lanes) {
+    const RoundWatch::Round watched = compiled.watch_round();
     merge(check_steps(make_adversarial_order(compiled.steps(), lane), compiled.workspaces()),
           fmt::format(" (with lane {} as late as its edges allow)", lane));
+  }
   return worst;
 }
 

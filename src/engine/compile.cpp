@@ -66,7 +66,7 @@ std::string CompiledPlan::describe_failure() const {
 
 template <typename Run>
 auto CompiledPlan::explain_failure_of(const Run& run) {
-  const RoundWatch::Round watched(watch_.get(), [this] { return describe_failure(); });
+  const RoundWatch::Round watched = watch_round();
   try {
     return run();
   } catch (Error& error) {

@@ -26,6 +26,10 @@ class CompiledPlan {
   const Plan& plan() const { return plan_; }
   /// One round; milliseconds.
   double run();
+  /// Says that a round of the plan's steps is under way which somebody else runs.
+  RoundWatch::Round watch_round() const {
+    return {watch_.get(), [this] { return describe_failure(); }};
+  }
   /// One round with time stamps, all tenants in one program; in the order of steps().
   std::vector<StepTime> run_traced();
   /// One round under the device's profiler, all tenants in one program (see Program).

@@ -57,7 +57,8 @@ EngineCore::EngineCore(EngineOptions options, Opened opened)
   problem_.is_width_fixed = device_->is_width_fixed();
   if (options_.announce_descriptor >= 0) announcer_.emplace(options_.announce_descriptor);
   if (options_.round_limit.count() > 0 && options_.on_stuck)
-    compiler_.set_watch(std::make_shared<RoundWatch>(options_.round_limit, options_.on_stuck));
+    watch_ = std::make_shared<RoundWatch>(options_.round_limit, options_.on_stuck);
+  compiler_.set_watch(watch_);
 }
 
 int EngineCore::add_tenant(const TenantSpec& spec) {
@@ -342,7 +343,15 @@ void EngineCore::find_peaks() {
   if (is_recorded() || (device.peak_flops > 0 && device.peak_bandwidth > 0) ||
       std::exchange(has_measured_peaks_, true))
     return;
-  const Peaks peaks = measure_peaks(*device_, precision_);
+  const RoundWatch::Round watched(watch_.get(), [] { return "the measurement of its peaks"; });
+  Peaks peaks;
+  try {
+    peaks = measure_peaks(*device_, precision_);
+  } catch (const Error& error) {
+    // What was measured before is worth more than its bounds.
+    if (error.kind() != ErrorKind::kDevice) throw;
+    warn(fmt::format("the device's peaks are unknown: {}", error.message()));
+  }
   if (device.peak_flops == 0) device.peak_flops = peaks.flops;
   if (device.peak_bandwidth == 0) device.peak_bandwidth = peaks.bandwidth;
 }

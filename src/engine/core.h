@@ -128,7 +128,8 @@ class EngineCore {
   bool is_profile_open_ = false;
   bool has_measured_peaks_ = false;
   bool are_unused_rows_said_ = false;
-  bool is_measured_out_ = false;  ///< a child had its turn: what is missing cannot be measured
+  bool is_measured_out_ = false;       ///< a child had its turn: what is missing cannot be measured
+  std::shared_ptr<RoundWatch> watch_;  ///< null: nobody wants to be told
   Compiler compiler_;
   std::optional<Checker> checker_;
   std::optional<Contention> contention_;      ///< that a search was fitted to last
@@ -140,7 +141,7 @@ class EngineCore {
 const std::vector<std::string>& simple_policies();
 bool is_simple(const std::string& policy);
 
-/// XDG_CACHE_HOME, or ~/.cache, with gacer/profile.sqlite. Error{kIo} when there is no home.
+/// XDG_CACHE_HOME, or ~/.cache, with gacer/profile.sqlite. Empty when neither is known.
 std::string default_profile_path();
 
 }  // namespace gacer

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include <fmt/ranges.h>
 
@@ -29,7 +30,8 @@ constexpr int kMostUnexplained = 2;
 std::string failed_plan_path(const ProfileDb& db) {
   if (!db.is_temporary()) return db.path() + ".failed.plan.json";
   std::error_code error;
-  return (std::filesystem::temp_directory_path(error) / "gacer.failed.plan.json").string();
+  const std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+  return error ? "" : (folder / "gacer.failed.plan.json").string();
 }
 
 std::size_t count_quarantined(const ProfileTable& rows) {
@@ -50,10 +52,7 @@ std::string default_profile_path() {
   if (const char* cache = std::getenv("XDG_CACHE_HOME"); cache != nullptr && *cache == '/')
     return std::string(cache) + "/gacer/profile.sqlite";
   const char* home = std::getenv("HOME");
-  if (home == nullptr || *home == '\0')
-    fail(ErrorKind::kIo,
-         "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a "
-         "file with --db");
+  if (home == nullptr || *home == '\0') return {};
   return std::string(home) + "/.cache/gacer/profile.sqlite";
 }
 

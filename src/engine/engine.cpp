@@ -222,6 +222,8 @@ Comparison Engine::measure(const Plan& plan, const MeasureOptions& options) {
     for (const std::string& policy : simple_policies())
       if (policy != plan.policy) contenders.push_back(search_contender(core, policy, {}));
     core.forget_measurements();
+  } else {
+    core.load_rows();  // they tell which variants the plan must not be compared with
   }
   contenders.push_back({plan.policy, plan, 0});
   Comparison comparison = measure_contenders(core, std::move(contenders), options);

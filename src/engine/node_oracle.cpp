@@ -163,7 +163,8 @@ Result<void> NodeOracle::compare(const std::vector<Tensor>& actual,
 }
 
 Result<void> NodeOracle::check(const Address& input, const Address& output) {
-  if (!std::exchange(has_asked_, true)) ask_plain_loops(input);
+  if (!has_asked_) ask_plain_loops(input);
+  has_asked_ = true;
   for (const Sample& sample : samples_) {
     std::vector<Tensor> actual;
     for (std::size_t i = 0; i < sample.call.outputs.size(); ++i)

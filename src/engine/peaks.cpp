@@ -65,6 +65,12 @@ double time_variant(Device& device, const KernelImpl& impl, const KernelCall& ca
   return best / kRepeats;
 }
 
+/// Whether an error says that something does not work here, and not that nothing works any more.
+bool is_refusal(Device& device, const Error& error) {
+  return error.kind() == ErrorKind::kUnsupported || error.kind() == ErrorKind::kOutOfMemory ||
+         (error.kind() == ErrorKind::kDevice && device.is_usable());
+}
+
 /// Milliseconds of the fastest; 0 when nothing runs it.
 double time_fastest(Device& device, const Graph& graph, Precision precision) {
   std::vector<std::unique_ptr<Buffer>> buffers;
@@ -82,18 +88,33 @@ double time_fastest(Device& device, const Graph& graph, Precision precision) {
   double best = 0;
   for (const KernelImpl* impl : device.kernels()) {
     if (!impl->supports(call)) continue;
-    std::vector<std::string> keys = impl->variants(call, device.info().num_groups);
-    keys.resize(std::min(keys.size(), kMostVariants));
-    for (const std::string& key : keys) {
+    const auto attempt = [&](const auto& work) {
       try {
+        work();
+      } catch (const Error& error) {
+        if (!is_refusal(device, error)) throw;  // what remains is left out, as a profile does
+      }
+    };
+    std::vector<std::string> keys;
+    attempt([&] { keys = impl->variants(call, device.info().num_groups); });
+    keys.resize(std::min(keys.size(), kMostVariants));
+    for (const std::string& key : keys)
+      attempt([&] {
         const double ms = time_variant(device, *impl, call, key, bindings);
         best = best == 0 ? ms : std::min(best, ms);
-      } catch (const Error& error) {
-        if (error.kind() != ErrorKind::kUnsupported) throw;  // as a profile leaves it out
-      }
-    }
+      });
   }
   return best;
+}
+
+/// 0 where its operands find no memory.
+double time_if_it_fits(Device& device, const Graph& graph, Precision precision) {
+  try {
+    return time_fastest(device, graph, precision);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kOutOfMemory) throw;
+    return 0;
+  }
 }
 
 double measure_flops(Device& device, Precision precision, std::int64_t largest) {
@@ -102,7 +123,7 @@ double measure_flops(Device& device, Precision precision, std::int64_t largest) 
   double most = 0;
   for (std::int64_t n = std::min(kSmallest, largest); n <= largest; n *= 2) {
     const Graph graph = make_graph("MatMul", {{n, n}, {n, n}}, dtype_of(precision));
-    const double ms = time_fastest(device, graph, precision);
+    const double ms = time_if_it_fits(device, graph, precision);
     if (ms == 0) break;
     most = std::max(most, 2e3 * static_cast<double>(n) * static_cast<double>(n * n) / ms);
     if (ms > kLongMs) break;
@@ -115,28 +136,15 @@ double measure_bandwidth(Device& device, Precision precision, std::size_t bytes)
   constexpr std::int64_t kColumns = 1024;
   const std::int64_t rows = static_cast<std::int64_t>(bytes / size_of(dtype)) / kColumns;
   const Graph graph = make_graph("Relu", {{rows, kColumns}}, dtype);
-  const double ms = time_fastest(device, graph, precision);
+  const double ms = time_if_it_fits(device, graph, precision);
   return ms == 0 ? 0 : 2e3 * static_cast<double>(value_bytes(graph.value(graph.inputs[0]))) / ms;
-}
-
-/// 0 where there is not enough memory.
-template <typename Measure>
-double unless_full(const Measure& measure) {
-  try {
-    return measure();
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kOutOfMemory) throw;
-    return 0;
-  }
 }
 
 }  // namespace
 
 Peaks measure_peaks(Device& device, Precision precision, const PeakLimits& limits) {
-  Peaks peaks;
-  peaks.flops = unless_full([&] { return measure_flops(device, precision, limits.matrix); });
-  peaks.bandwidth = unless_full([&] { return measure_bandwidth(device, precision, limits.bytes); });
-  return peaks;
+  return {measure_flops(device, precision, limits.matrix),
+          measure_bandwidth(device, precision, limits.bytes)};
 }
 
 }  // namespace gacer

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -34,7 +35,6 @@ class RoundWatch {
   };
 
  private:
-  using Clock = std::chrono::steady_clock;
   void wait();
 
   const std::chrono::milliseconds limit_;
@@ -43,7 +43,7 @@ class RoundWatch {
   std::condition_variable is_over_;
   bool ends_ = false;
   std::function<std::string()> what_;  ///< empty between rounds and once it was asked
-  Clock::time_point begin_;
+  std::int64_t num_rounds_ = 0;
   std::thread thread_;
 };
 

@@ -87,7 +87,9 @@ void StepCheck::keep() {
     copies[result.step].push_back(
         device_.capture(*kernel, {{result.made}, {at(*kept_, result.begin)}, nullptr}));
   }
-  device_.assemble(with_followers(copies, /*is_serial=*/true))->run();
+  const auto program = device_.assemble(with_followers(copies, /*is_serial=*/true));
+  const RoundWatch::Round watched = plan_.watch_round();
+  program->run();
 }
 
 void StepCheck::compare_from_now() {
@@ -117,7 +119,10 @@ std::vector<StepDifference> StepCheck::run(int rounds) {
   std::vector<RowDifference> found(results_.size());
   const std::size_t bytes = found.size() * sizeof(RowDifference);
   device_.upload(found_->data(), found.data(), bytes);
-  for (int round = 0; round < rounds; ++round) program_->run();
+  for (int round = 0; round < rounds; ++round) {
+    const RoundWatch::Round watched = plan_.watch_round();
+    program_->run();
+  }
   device_.download(found.data(), found_->data(), bytes);
   std::vector<bool> differing(plan_.steps().size(), false);
   for (std::size_t i = 0; i < results_.size(); ++i)

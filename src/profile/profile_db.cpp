@@ -237,7 +237,11 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::error_code error;
-    path_ = (fs::temp_directory_path(error) / "gacer-profile-XXXXXX").string();
+    const fs::path parent = fs::temp_directory_path(error);
+    if (error)
+      fail(ErrorKind::kIo, "there is no folder for temporary files (see TMPDIR): {}; {}",
+           error.message(), kAdvice);
+    path_ = (parent / "gacer-profile-XXXXXX").string();
     if (::mkdtemp(path_.data()) == nullptr)
       fail(ErrorKind::kIo, "cannot make a temporary folder '{}' for the profile: {}; {}", path_,
            std::strerror(errno), kAdvice);
@@ -271,6 +275,9 @@ struct ProfileDb::State {
 };
 
 void ProfileDb::State::open() {
+  if (path.empty())
+    throw UnwritableError(
+        "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set");
   make_folder_of(path);
   // A second try follows when the first file was moved away.
   for (int attempt = 0;; ++attempt) {

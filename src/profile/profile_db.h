@@ -16,9 +16,10 @@ class ProfileDb {
   /// temporary file that goes with the object (see warnings()).
   enum class Unwritable { kFail, kCopy };
 
-  /// Opens or creates the file and its folders. A profile that is damaged or of another schema is
-  /// renamed to "PATH.corrupt-N" or "PATH.schema-V-N" and a new one begun: see warnings().
-  /// Error{kIo} names the path when it cannot be created or written, or is another program's.
+  /// Opens or creates the file and its folders; without a path there is no place to write. A
+  /// profile that is damaged or of another schema is renamed to "PATH.corrupt-N" or
+  /// "PATH.schema-V-N" and a new one begun: see warnings(). Error{kIo} names the path when it
+  /// cannot be created or written, or is another program's.
   explicit ProfileDb(std::string path, Unwritable unwritable = Unwritable::kFail);
   ~ProfileDb();
   ProfileDb(ProfileDb&&) noexcept;

@@ -101,6 +101,17 @@ def test_a_cache_that_cannot_be_made_is_named(gacer, conv, tmp_path):
     assert str(tmp_path / "file") in said and "--db" in said
 
 
+def test_without_a_home_rows_go_with_the_run(gacer, conv, tmp_path):
+    nowhere = {"XDG_CACHE_HOME": "", "HOME": "", "TMPDIR": str(tmp_path)}
+    said = gacer("run", conv, *QUICK, env=nowhere).stderr
+    assert "neither XDG_CACHE_HOME nor HOME is set" in said and "--db" in said
+    assert not list(tmp_path.glob("gacer-profile-*"))
+    said = message_of(gacer("profile", conv, env=nowhere, code=IO))
+    assert "neither XDG_CACHE_HOME nor HOME is set" in said and "--db" in said
+    said = message_of(gacer("run", conv, *QUICK, env={**nowhere, "TMPDIR": "/nowhere"}, code=IO))
+    assert "TMPDIR" in said
+
+
 @pytest.mark.parametrize("process", ["self", "child"])
 def test_a_cache_that_cannot_be_made_keeps_nobody_from_running(gacer, conv, tmp_path, process):
     (tmp_path / "file").write_text("no folder")

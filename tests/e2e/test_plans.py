@@ -3,7 +3,9 @@
 import copy
 import json
 import os
+import pathlib
 import re
+import sqlite3
 
 import pytest
 from conftest import ROOT, make_dense_net
@@ -118,6 +120,14 @@ def test_explain_measures_nothing(gacer, plan):
     assert "would take" in gacer("explain", "plan.json", "--db", "fresh.db").stdout
 
 
+def test_a_plan_is_not_compared_with_what_the_profile_has_rejected(gacer, plan, tmp_path):
+    gacer("profile", "--plan", "plan.json", "--db", "rows.db")
+    with sqlite3.connect(tmp_path / "rows.db") as db:
+        db.execute("UPDATE rows SET rejected = 'gives wrong numbers'")
+    said = gacer("run", "--plan", "plan.json", "--no-guard", "--db", "rows.db", *QUICK, code=UNSUPPORTED).stderr
+    assert "no variant of node" in said and "gives wrong numbers" in said
+
+
 def test_explain_counts_the_sms_of_a_gpu(gacer, sim_plan, tmp_path):
     plan = json.loads((tmp_path / sim_plan).read_text())
     for step in steps_of(plan)[:2]:
@@ -125,7 +135,15 @@ def test_explain_counts_the_sms_of_a_gpu(gacer, sim_plan, tmp_path):
     (tmp_path / sim_plan).write_text(json.dumps(plan))
     said = gacer("explain", sim_plan, "--device", H200).stdout
     assert "64 SMs (groups [0, 8))" in said and "all 132 SMs" in said
-    assert "arithmetic -, memory -;" in said and "0.000 ms" not in said
+    assert "0.000 ms" not in said
+
+
+def test_explain_has_no_bounds_where_peaks_are_unknown(gacer, sim_plan, tmp_path):
+    recording = json.loads(pathlib.Path(H200.removeprefix("sim:")).read_text())
+    for peak, bound in ((0, "arithmetic -, memory -;"), (1e15, "ms, memory")):
+        recording["device"] |= {"peak_flops": peak, "peak_bandwidth": peak}
+        (tmp_path / "peaks.rec.json").write_text(json.dumps(recording))
+        assert bound in gacer("explain", sim_plan, "--device", "sim:peaks.rec.json").stdout
 
 
 def test_another_models_plan_is_refused(gacer, conv, dense, plan, tmp_path):

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "tests/engine/forwarding_device.h"
+#include "tests/support/expect_error.h"
 
 namespace gacer {
 namespace {
@@ -18,6 +19,46 @@ TEST(Peaks, AreWithinWhatTheDeviceItselfSays) {
   EXPECT_LT(peaks.flops, 10 * device->info().peak_flops);
   EXPECT_GT(peaks.bandwidth, 0.02 * device->info().peak_bandwidth);
   EXPECT_LT(peaks.bandwidth, 50 * device->info().peak_bandwidth);
+}
+
+/// Fails to build any kernel.
+class FailingImpl final : public KernelImpl {
+ public:
+  std::string_view name() const override { return "failing"; }
+  Result<void> supports(const KernelCall& /*call*/) const override { return {}; }
+  std::vector<std::string> variants(const KernelCall& call, int /*width*/) const override {
+    if (call.node.op == "Relu") fail(ErrorKind::kDevice, "no compiler");
+    return {"one"};
+  }
+  std::unique_ptr<Kernel> prepare(const KernelCall& /*call*/,
+                                  const std::string& /*key*/) const override {
+    fail(ErrorKind::kDevice, "not built");
+  }
+};
+
+class FailingDevice final : public testing::ForwardingDevice {
+ public:
+  FailingDevice() {
+    kernels_.push_back(&failing_);
+    for (const KernelImpl* impl : ForwardingDevice::kernels()) kernels_.push_back(impl);
+  }
+  std::span<const KernelImpl* const> kernels() const override { return kernels_; }
+  bool is_usable() override { return !is_lost; }
+  bool is_lost = false;
+
+ private:
+  FailingImpl failing_;
+  std::vector<const KernelImpl*> kernels_;
+};
+
+TEST(Peaks, KernelsThatFailAreLeftOutUnlessTheDeviceIsLost) {
+  FailingDevice device;
+  const Peaks peaks = measure_peaks(device, Precision::kF32, kSmall);
+  EXPECT_GT(peaks.flops, 0);
+  EXPECT_GT(peaks.bandwidth, 0);
+  device.is_lost = true;
+  testing::expect_error(ErrorKind::kDevice, "not built",
+                        [&] { measure_peaks(device, Precision::kF32, kSmall); });
 }
 
 /// No memory for more than some bytes at once, no kernels if need be.
@@ -41,6 +82,8 @@ TEST(Peaks, OfWhatHasNoMemoryOrKernelAreUnknown) {
   const Peaks little = measure_peaks(device, Precision::kF32, kSmall);
   EXPECT_GT(little.flops, 0);
   EXPECT_EQ(little.bandwidth, 0);
+  device.most_bytes = 2'000'000;  // the smaller of two products
+  EXPECT_GT(measure_peaks(device, Precision::kF32, {.matrix = 1024, .bytes = 1 << 20}).flops, 0);
   device.most_bytes = ~std::size_t{0};
   device.has_kernels = false;
   const Peaks none = measure_peaks(device, Precision::kF32, kSmall);

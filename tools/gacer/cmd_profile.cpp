@@ -28,7 +28,13 @@ int profile(Options options) {
     complete_from_plan(options, *plan);
   }
   // Rows are all that is asked for: to lose them at the end is an error here.
-  if (options.record.empty() && options.db.empty()) options.db = default_profile_path();
+  if (options.record.empty() && options.db.empty() && !options.device.starts_with("sim:")) {
+    options.db = default_profile_path();
+    if (options.db.empty())
+      fail(ErrorKind::kIo,
+           "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a "
+           "file with --db");
+  }
   Session session(options, plan ? &*plan : nullptr);
   const double seconds = session.engine().profile();
   session.progress().clear();

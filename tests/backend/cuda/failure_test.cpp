@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "backend/cuda/capture.h"
+#include "backend/cuda/check.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/module.h"
 #include "base/error.h"
@@ -20,11 +21,15 @@ namespace {
 
 constexpr const char* kFail = R"(
 extern "C" __global__ void fail(unsigned*) { *(volatile unsigned*)16 = 1; }
-extern "C" __global__ void stay(unsigned*) {
+extern "C" __global__ void stay(unsigned* has_begun) {
+  *(volatile unsigned*)has_begun = 1;
+  __threadfence_system();
   const long long begin = clock64();
-  while (clock64() - begin < 40000000000LL) {
+  while (clock64() - begin < 80000000000LL) {
   }
 })";
+
+GACER_ENTRY(driver_library, cuMemHostAlloc);
 
 /// One launch of a kernel that has one argument.
 class Single final : public Kernel {
@@ -47,13 +52,12 @@ class CudaFailureDeathTest : public testing::OnCudaDevice<::testing::Test> {
     GTEST_FLAG_SET(death_test_style, "threadsafe");
   }
 
-  /// A round of a kernel of kFail.
-  void run(const char* kernel) {
+  /// A round of a kernel of kFail on 4 bytes.
+  void run(const char* kernel, void* memory) {
     const Context context(0);
     const auto compiled = compile_module(context, kFail);
-    const auto memory = device_->allocate(4);
     Bindings bindings;
-    bindings.outputs = {memory->data()};
+    bindings.outputs = {memory};
     const auto capture = device_->capture(Single(compiled->module->kernel(kernel)), bindings);
     testing::assemble_alone(*device_, *capture)->run();
   }
@@ -66,8 +70,9 @@ TEST_F(CudaFailureDeathTest, AnIllegalAccessIsAnErrorAndTheDeviceIsNotUsableAfte
       {
         std::string said;
         const bool was_usable = device_->is_usable();
+        const auto memory = device_->allocate(4);
         try {
-          run("fail");
+          run("fail", memory->data());
         } catch (const Error& error) {
           if (error.kind() == ErrorKind::kDevice) said = error.what();
         }
@@ -77,20 +82,26 @@ TEST_F(CudaFailureDeathTest, AnIllegalAccessIsAnErrorAndTheDeviceIsNotUsableAfte
       ::testing::ExitedWithCode(kAsExpected), "CUDA_ERROR_ILLEGAL_ADDRESS");
 }
 
-// The kernel takes 20 seconds or so.
+// The kernel takes 40 seconds or so, and says on the host that it has begun.
 TEST_F(CudaFailureDeathTest, AProcessCanEndWhileItsRoundDoesNot) {
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EXIT(
       {
-        std::thread([this] {
-          run("stay");
+        void* memory = nullptr;
+        const Context context(0);
+        context.make_current();
+        GACER_CU(cuMemHostAlloc(&memory, 4, CU_MEMHOSTALLOC_DEVICEMAP));
+        auto& has_begun = *static_cast<volatile unsigned*>(memory);
+        has_begun = 0;
+        std::thread([this, memory] {
+          run("stay", memory);
           std::_Exit(1);
         }).detach();
-        std::this_thread::sleep_for(std::chrono::seconds(3));
+        while (has_begun == 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
         std::_Exit(kAsExpected);
       },
       ::testing::ExitedWithCode(kAsExpected), "");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(15));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(35));
 }
 
 }  // namespace
