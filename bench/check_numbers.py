@@ -187,6 +187,13 @@ def describe(verdict):
     return text if verdict["passed"] else f"FAILED: {text}"
 
 
+def name_of_device(device, table):
+    """In what `gacer devices` prints; None where it is not."""
+    key = "cuda:0" if device == "cuda" else device
+    row = re.search(rf"^ *{re.escape(key)} {{2,}}(\S.*?) {{2,}}\d", table, re.MULTILINE)
+    return row[1] if row else None
+
+
 class Numbers:
     def __init__(self, args, models):
         self.args = args
@@ -195,22 +202,37 @@ class Numbers:
         self.work = pathlib.Path(args.work)
         self.work.mkdir(parents=True, exist_ok=True)
         self.commit = version_of(args.gacer).strip().split("(")[-1].rstrip(")")
+        self.device = self.find_device()
         self.lock = threading.Lock()      # of result and file
         self.cpu_lock = threading.Lock()  # each of these runs takes all cores
         self.result = self.earlier_result()
 
+    def find_device(self):
+        """Its name. Ends the script where there is none: every run would fail."""
+        log = self.work / "devices.txt"
+        try:
+            run_checked([self.args.gacer, "devices"], log, self.args.patience)
+        except FAILURES as error:
+            sys.exit(f"gacer cannot list its devices: {error}")
+        devices = log.read_text()
+        name = name_of_device(self.args.device, devices)
+        if name is None:
+            sys.exit(f"there is no device '{self.args.device}' here:\n{devices}")
+        return name
+
     def earlier_result(self):
-        """What this program has measured before; devices are compared when one is known."""
-        empty = {"commit": self.commit, "device": None, "driver": None, "date": None,
+        """What this program has measured on this device before."""
+        empty = {"commit": self.commit, "device": self.device, "driver": None, "date": None,
                  "reference": "f32 on the CPU", "models": {}, "not_measured": {}}  # fmt: skip
         if not self.args.out.exists():
             return empty
         earlier = json.loads(self.args.out.read_text())
-        if earlier.get("commit") == self.commit:
+        if (earlier.get("commit"), earlier.get("device")) == (self.commit, self.device):
             others = {what: reason for what, reason in earlier["not_measured"].items()
                       if what.split()[0] not in self.args.models}
             return {**earlier, "not_measured": others}
-        say(f"{self.args.out} is of commit {earlier.get('commit')}, not {self.commit}: it is written anew")
+        say(f"{self.args.out} is of commit {earlier.get('commit')} on {earlier.get('device')}, "
+            f"this is {self.commit} on {self.device}: it is written anew")  # fmt: skip
         return empty
 
     def precisions_to_do(self, model):
@@ -260,11 +282,8 @@ class Numbers:
     def keep(self, model, precision, verdict, report):
         device = report["device"]
         with self.lock:
-            if self.result["device"] not in (None, device["name"]):
-                say(f"{self.args.out} was of {self.result['device']}, this is {device['name']}: it is written anew")
-                self.result["models"] = {}
-            self.result |= {"device": device["name"], "driver": device["driver"],
-                            "libraries": device["libraries"], "date": time.strftime("%Y-%m-%d")}  # fmt: skip
+            self.result |= {"driver": device["driver"], "libraries": device["libraries"],
+                            "date": time.strftime("%Y-%m-%d")}  # fmt: skip
             entry = self.result["models"].setdefault(model.name, {"input": list(model.shape), "precisions": {}})
             entry["precisions"][precision] = verdict
             self.save()

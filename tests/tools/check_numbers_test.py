@@ -25,6 +25,12 @@ here = pathlib.Path(__file__).parent
 command, *rest = sys.argv[1:]
 if command == "--version":
     sys.exit(print((here / "version").read_text()))
+if command == "devices":
+    name = (here / "device").read_text()
+    sys.exit(print("  device   name        units   groups     memory   libraries\\n"
+                   "  cpu      Some CPU, 2 cores       2        2   25.28 GB   onednn 3.2.0\\n"
+                   + ("  cuda:0   " + name + "     132       66   139.7 GB   cudnn 9\\n" if name else "")
+                   + "  cuda: none here: no driver\\n"))
 after = lambda option: rest[rest.index(option) + 1]
 if command == "zoo":
     sys.exit(shutil.copy(here / "model.onnx", after("--out")) and 0)
@@ -87,6 +93,16 @@ class Arithmetic(unittest.TestCase):
         self.assertFalse(judge("bf16", 0.03, 0.005))
         self.assertFalse(judge("bf16", 0.05, 0.003))
         self.assertFalse(judge("bf16", None, None))
+
+    def test_finds_a_device_s_name(self):
+        table = ("  device   name                    units   groups\n"
+                 "  cpu      AMD EPYC, 2 cores           2        2\n"
+                 "  cuda:0   NVIDIA H100 80GB HBM3     132       66\n"
+                 "  cuda:1   NVIDIA H200               132       66\n"
+                 "  sim: none here:  2\n")  # fmt: skip
+        keys = ("cpu", "cuda", "cuda:0", "cuda:1", "cuda:2", "sim")
+        names = [check_numbers.name_of_device(key, table) for key in keys]
+        self.assertEqual(names, ["AMD EPYC, 2 cores", *2 * ["NVIDIA H100 80GB HBM3"], "NVIDIA H200", None, None])
 
     def test_pictures_hold_text(self):
         pictures = check_numbers.text_pictures(2, 3, 96, 320)
@@ -167,6 +183,25 @@ class CheckNumbers(unittest.TestCase):
         self.write(version="gacer 0.1.0 (def)")
         result = self.check("--missing", models="resnet18")[2]
         self.assertEqual((result["commit"], list(result["models"])), ("def", ["resnet18"]))
+
+    def test_what_is_missing_is_so_on_this_device(self):
+        self.check(errors={"alexnet:fp16": "crash"}, models="alexnet,resnet18,vgg16")
+        self.write(device="H100")
+        code, _, result, runs = self.check("--missing")
+        self.assertEqual((code, result["device"], list(result["models"])), (0, "H100", ["alexnet", "resnet18"]))
+        self.assertEqual((result["not_measured"], len(runs)), ({}, 6))
+        self.write(device="B200")
+        code, _, result, runs = self.check("--missing", errors={"alexnet:reference": "crash"})
+        self.assertEqual((code, result["device"], list(result["models"])), (1, "B200", ["resnet18"]))
+        self.assertEqual(list(result["not_measured"]), ["alexnet"])
+
+    def test_without_the_device_what_is_known_stays(self):
+        known = self.check()[2]
+        self.write(device="")
+        code, complaint, result, runs = self.check("--missing")
+        self.assertEqual((code, result, runs), (1, known, []))
+        self.assertIn("there is no device 'cuda' here:\n  device", complaint)
+        self.assertIn("cuda: none here: no driver", complaint)
 
     def test_nothing_is_begun_when_the_time_is_over(self):
         code, _, _, runs = self.check("--seconds", "0")
