@@ -52,6 +52,11 @@ class BenchRun(unittest.TestCase):
         self.assertEqual(self.run_it(), ("gpu build/cuda/gacer-device bench/results/h100", ""))
         self.assertEqual(self.run_it("--mix", "A")[0], "cpu --mix A")
 
+    def test_a_gpu_without_a_number_has_results_too(self):
+        self.write("bin/nvidia-smi", "echo NVIDIA TITAN RTX")
+        self.write("build/cuda/gacer-device/gacer", "true")
+        self.assertEqual(self.run_it(), ("gpu build/cuda/gacer-device bench/results/gpu", ""))
+
     def test_a_packed_bundle_is_unpacked(self):
         self.write("bin/nvidia-smi", "echo NVIDIA H200")
         self.write("packed/gacer-device/gacer", "true")
