@@ -11,14 +11,38 @@ namespace {
 
 constexpr PeakLimits kSmall = {.matrix = 128, .bytes = 1 << 20};
 
-TEST(Peaks, AreWithinWhatTheDeviceItselfSays) {
-  const std::unique_ptr<Device> device = open_device("cpu", "impl=all");
-  const Peaks peaks = measure_peaks(*device, Precision::kF32, {.matrix = 512, .bytes = 32 << 20});
-  // A shared machine is not always as fast as it was.
-  EXPECT_GT(peaks.flops, 0.02 * device->info().peak_flops);
-  EXPECT_LT(peaks.flops, 10 * device->info().peak_flops);
-  EXPECT_GT(peaks.bandwidth, 0.02 * device->info().peak_bandwidth);
-  EXPECT_LT(peaks.bandwidth, 50 * device->info().peak_bandwidth);
+/// Every program takes the same time.
+class EvenDevice final : public testing::ForwardingDevice {
+ public:
+  explicit EvenDevice(double ms) : ms_(ms) {}
+  std::unique_ptr<Program> assemble(std::span<const ProgramStep> steps) override {
+    return std::make_unique<EvenProgram>(static_cast<int>(steps.size()), ms_ * std::ssize(steps));
+  }
+
+ private:
+  class EvenProgram final : public Program {
+   public:
+    EvenProgram(int launches, double ms) : launches_(launches), ms_(ms) {}
+    double run() override { return ms_; }
+    int num_launches() const override { return launches_; }
+    std::vector<StepTime> run_traced() override { return {}; }
+
+   private:
+    int launches_;
+    double ms_;
+  };
+  double ms_;
+};
+
+TEST(Peaks, AreWorkOverTheTimeOfACall) {
+  constexpr PeakLimits kLimits = {.matrix = 1024, .bytes = 1 << 20};
+  EvenDevice quick(0.125);  // milliseconds a call: larger matrices are tried
+  EXPECT_DOUBLE_EQ(measure_peaks(quick, Precision::kF32, kLimits).flops,
+                   2.0 * (1 << 30) / 0.125e-3);
+  EXPECT_DOUBLE_EQ(measure_peaks(quick, Precision::kF32, kLimits).bandwidth,
+                   2.0 * (1 << 20) / 0.125e-3);
+  EvenDevice slow(2);  // one is enough
+  EXPECT_DOUBLE_EQ(measure_peaks(slow, Precision::kF32, kLimits).flops, 2.0 * (1 << 27) / 2e-3);
 }
 
 /// Fails to build any kernel.
