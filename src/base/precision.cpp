@@ -18,4 +18,9 @@ std::optional<Precision> parse_precision(std::string_view text) {
   return std::nullopt;
 }
 
+DType float_type(Precision precision) {
+  if (precision == Precision::kF16) return DType::kF16;
+  return precision == Precision::kBF16 ? DType::kBF16 : DType::kF32;
+}
+
 }  // namespace gacer

@@ -50,9 +50,10 @@ class EngineCore {
 
   /// Measures missing rows; seconds.
   double profile();
-  /// Reads the rows that there are and measures nothing. Returns how many nodes have none that can
-  /// be used.
-  std::size_t load_rows();
+  /// Reads the rows that there are and measures nothing.
+  void load_rows();
+  /// Nodes that have no row that can be used.
+  std::size_t count_nodes_without_rows() const;
   /// A policy's plan from these rows and the model alone. Every node must have a row.
   Plan plan_from_rows(const std::string& policy);
   /// Any policy but "auto". What it measures is kept for the searches that follow, until

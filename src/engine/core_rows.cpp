@@ -248,9 +248,12 @@ double EngineCore::profile() {
   return seconds_since(begin);
 }
 
-std::size_t EngineCore::load_rows() {
+void EngineCore::load_rows() {
   require_tenants();
   open_profile();
+}
+
+std::size_t EngineCore::count_nodes_without_rows() const {
   std::size_t missing = 0;
   for (const ProblemTenant& tenant : problem_.tenants)
     for (const ProblemNode& node : tenant.nodes)

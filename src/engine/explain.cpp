@@ -55,7 +55,8 @@ std::string explain_plan(EngineCore& core, const Plan& plan) {
   verify_plan(core.problem(), plan);
   std::string text = fmt::format("plan '{}' on {}\n", plan.policy, core.problem().device.name);
   text += describe_tenants(core);
-  const std::size_t missing = core.load_rows();
+  core.load_rows();
+  const std::size_t missing = core.count_nodes_without_rows();
   text += missing == 0 ? describe_times(core, plan) : describe_lack(core, missing);
   return text + "\n" + print_plan(core.problem(), plan);
 }

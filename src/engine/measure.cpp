@@ -230,9 +230,7 @@ std::vector<Placement> observe_placement(const EngineCore& core, const std::stri
 }
 
 void set_bounds(EngineCore& core, Comparison& comparison) {
-  for (const ProblemTenant& tenant : core.problem().tenants)
-    for (const ProblemNode& node : tenant.nodes)
-      if (!core.rows().has(node.signature, node.batch)) return;  // a replayed plan has no rows
+  if (core.count_nodes_without_rows() > 0) return;  // a replayed plan has no rows
   core.find_peaks();
   comparison.device = core.problem().device;
   const Bounds bounds = compute_bounds(core.problem(), core.rows());

@@ -58,7 +58,7 @@ void require_precision(const Device& device, Precision precision, const Graph& g
   if (device.info().kind == "cpu" && precision == Precision::kTF32)
     fail(ErrorKind::kUnsupported, "tf32 is a format of NVIDIA tensor cores; the CPU runs f32");
   if (precision == Precision::kTF32) return;
-  const DType wanted = precision == Precision::kF16 ? DType::kF16 : DType::kBF16;
+  const DType wanted = float_type(precision);
   for (const Value& value : graph.values())
     if (!value.constant && value.dtype == wanted) return;
   fail(ErrorKind::kUnsupported,

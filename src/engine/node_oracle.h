@@ -59,7 +59,6 @@ class NodeOracle {
   const std::int64_t end_;
   const KernelCall call_;
   const double flop_;
-  bool has_asked_ = false;
   std::vector<Sample> samples_;
   std::optional<std::vector<Tensor>> expected_;  ///< as read_results() has them
   std::string expected_from_;

@@ -20,12 +20,6 @@ constexpr int kRuns = 3;
 /// 1.06 in fp16, .0115 in f32 and bf16: sums of products stay finite.
 constexpr unsigned char kNumber = 0x3C;
 
-DType dtype_of(Precision precision) {
-  if (precision == Precision::kF16) return DType::kF16;
-  if (precision == Precision::kBF16) return DType::kBF16;
-  return DType::kF32;
-}
-
 Graph make_graph(const std::string& op, const std::vector<Shape>& inputs, DType dtype) {
   Graph graph;
   graph.name = "peak";
@@ -71,8 +65,16 @@ bool is_refusal(Device& device, const Error& error) {
          (error.kind() == ErrorKind::kDevice && device.is_usable());
 }
 
-/// Milliseconds of the fastest; 0 when nothing runs it.
+/// Milliseconds of the fastest; 0 when nothing runs it or its operands find no memory.
 double time_fastest(Device& device, const Graph& graph, Precision precision) {
+  double best = 0;
+  const auto attempt = [&](const auto& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      if (!is_refusal(device, error)) throw;  // what remains is left out, as a profile does
+    }
+  };
   std::vector<std::unique_ptr<Buffer>> buffers;
   const auto allocate = [&](ValueId id) {
     const auto bytes = static_cast<std::size_t>(value_bytes(graph.value(id)));
@@ -81,20 +83,15 @@ double time_fastest(Device& device, const Graph& graph, Precision precision) {
     return made.data();
   };
   Bindings bindings;
-  for (const ValueId id : graph.inputs) bindings.inputs.push_back(allocate(id));
-  for (const ValueId id : graph.outputs) bindings.outputs.push_back(allocate(id));
+  attempt([&] {
+    for (const ValueId id : graph.inputs) bindings.inputs.push_back(allocate(id));
+    for (const ValueId id : graph.outputs) bindings.outputs.push_back(allocate(id));
+  });
+  if (bindings.outputs.empty()) return 0;
 
   const KernelCall call = make_call(graph, 0, precision);
-  double best = 0;
   for (const KernelImpl* impl : device.kernels()) {
     if (!impl->supports(call)) continue;
-    const auto attempt = [&](const auto& work) {
-      try {
-        work();
-      } catch (const Error& error) {
-        if (!is_refusal(device, error)) throw;  // what remains is left out, as a profile does
-      }
-    };
     std::vector<std::string> keys;
     attempt([&] { keys = impl->variants(call, device.info().num_groups); });
     keys.resize(std::min(keys.size(), kMostVariants));
@@ -107,23 +104,13 @@ double time_fastest(Device& device, const Graph& graph, Precision precision) {
   return best;
 }
 
-/// 0 where its operands find no memory.
-double time_if_it_fits(Device& device, const Graph& graph, Precision precision) {
-  try {
-    return time_fastest(device, graph, precision);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kOutOfMemory) throw;
-    return 0;
-  }
-}
-
 double measure_flops(Device& device, Precision precision, std::int64_t largest) {
   constexpr std::int64_t kSmallest = 512;
   constexpr double kLongMs = 1;
   double most = 0;
   for (std::int64_t n = std::min(kSmallest, largest); n <= largest; n *= 2) {
-    const Graph graph = make_graph("MatMul", {{n, n}, {n, n}}, dtype_of(precision));
-    const double ms = time_if_it_fits(device, graph, precision);
+    const Graph graph = make_graph("MatMul", {{n, n}, {n, n}}, float_type(precision));
+    const double ms = time_fastest(device, graph, precision);
     if (ms == 0) break;
     most = std::max(most, 2e3 * static_cast<double>(n) * static_cast<double>(n * n) / ms);
     if (ms > kLongMs) break;
@@ -132,11 +119,11 @@ double measure_flops(Device& device, Precision precision, std::int64_t largest) 
 }
 
 double measure_bandwidth(Device& device, Precision precision, std::size_t bytes) {
-  const DType dtype = dtype_of(precision);
+  const DType dtype = float_type(precision);
   constexpr std::int64_t kColumns = 1024;
   const std::int64_t rows = static_cast<std::int64_t>(bytes / size_of(dtype)) / kColumns;
   const Graph graph = make_graph("Relu", {{rows, kColumns}}, dtype);
-  const double ms = time_if_it_fits(device, graph, precision);
+  const double ms = time_fastest(device, graph, precision);
   return ms == 0 ? 0 : 2e3 * static_cast<double>(value_bytes(graph.value(graph.inputs[0]))) / ms;
 }
 

@@ -20,9 +20,8 @@ struct PeakLimits {
 };
 
 /// Measures them by the device's own kernels: products of square matrices, larger ones until one
-/// takes a millisecond, and one pass over more bytes than caches hold. Some tenths of a second on a
-/// GPU. What has no kernel that works, or no memory, stays unknown. Error{kDevice} when the device
-/// is lost.
+/// takes a millisecond, and one pass over more bytes than caches hold. What has no kernel that
+/// works, or no memory, stays unknown. Error{kDevice} when the device is lost.
 Peaks measure_peaks(Device& device, Precision precision, const PeakLimits& limits = {});
 
 }  // namespace gacer

@@ -134,8 +134,8 @@ class Converter {
 };
 
 int run(Graph& graph, const PassOptions& options) {
-  if (options.precision == Precision::kF16) return Converter(graph, DType::kF16).run();
-  if (options.precision == Precision::kBF16) return Converter(graph, DType::kBF16).run();
+  if (const DType wanted = float_type(options.precision); wanted != DType::kF32)
+    return Converter(graph, wanted).run();
   return 0;
 }
 

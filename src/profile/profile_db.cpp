@@ -41,19 +41,16 @@ struct Connection {
   ~Connection() { sqlite3_close_v2(handle); }
 };
 
-/// An Error that remembers whether the file itself is at fault, or its place.
+/// An Error that remembers whether the file itself is at fault.
 class SqliteError : public Error {
  public:
   SqliteError(std::string message, int code)
       : Error(ErrorKind::kIo, std::move(message)),
-        is_damage_(code == SQLITE_CORRUPT || code == SQLITE_NOTADB),
-        is_unwritable_(code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM) {}
+        is_damage_(code == SQLITE_CORRUPT || code == SQLITE_NOTADB) {}
   bool is_damage() const { return is_damage_; }
-  bool is_unwritable() const { return is_unwritable_; }
 
  private:
   bool is_damage_;
-  bool is_unwritable_;
 };
 
 /// A profile's place that does not let this process write.
@@ -65,9 +62,12 @@ class UnwritableError : public Error {
 constexpr const char* kAdvice = "name a file that can be written with --db";
 
 [[noreturn]] void fail_sqlite(sqlite3* handle, const std::string& path, const char* what) {
-  throw SqliteError(fmt::format("profile '{}': cannot {}: {}", path, what,
-                                handle ? sqlite3_errmsg(handle) : "out of memory"),
-                    handle ? sqlite3_errcode(handle) : SQLITE_NOMEM);
+  const int code = handle ? sqlite3_errcode(handle) : SQLITE_NOMEM;
+  std::string text = fmt::format("profile '{}': cannot {}: {}", path, what,
+                                 handle ? sqlite3_errmsg(handle) : "out of memory");
+  if (code == SQLITE_READONLY || code == SQLITE_CANTOPEN || code == SQLITE_PERM)
+    throw UnwritableError(std::move(text));
+  throw SqliteError(std::move(text), code);
 }
 
 void execute(sqlite3* handle, const std::string& path, const char* sql, const char* what) {
@@ -275,20 +275,12 @@ struct ProfileDb::State {
 };
 
 void ProfileDb::State::open() {
-  if (path.empty())
-    throw UnwritableError(
-        "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set");
+  if (path.empty()) throw UnwritableError(kNoProfilePlace);
   make_folder_of(path);
   // A second try follows when the first file was moved away.
   for (int attempt = 0;; ++attempt) {
     connection = std::make_unique<Connection>();
-    std::optional<Unusable> unusable;
-    try {
-      unusable = open_file(*connection, path);
-    } catch (const SqliteError& error) {
-      if (error.is_unwritable()) throw UnwritableError(error.message());
-      throw;
-    }
+    const std::optional<Unusable> unusable = open_file(*connection, path);
     if (!unusable) return;
     connection.reset();
     if (attempt > 0) {

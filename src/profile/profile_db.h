@@ -8,6 +8,10 @@
 
 namespace gacer {
 
+/// What is said of a profile without a path.
+inline constexpr const char* kNoProfilePlace =
+    "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set";
+
 /// Profile rows in an SQLite file, of any number of devices. Several processes may use one file at
 /// once (write-ahead log, waits of up to ten seconds for a lock). Not thread-safe.
 class ProfileDb {

@@ -30,10 +30,7 @@ int profile(Options options) {
   // Rows are all that is asked for: to lose them at the end is an error here.
   if (options.record.empty() && options.db.empty() && !options.device.starts_with("sim:")) {
     options.db = default_profile_path();
-    if (options.db.empty())
-      fail(ErrorKind::kIo,
-           "there is no place for the profile: neither XDG_CACHE_HOME nor HOME is set; name a "
-           "file with --db");
+    if (options.db.empty()) fail(ErrorKind::kIo, "{}; name a file with --db", kNoProfilePlace);
   }
   Session session(options, plan ? &*plan : nullptr);
   const double seconds = session.engine().profile();

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -14,8 +13,10 @@
 
 #include <fmt/format.h>
 
+#include "base/device_id.h"
 #include "base/error.h"
 #include "base/precision.h"
+#include "engine/measuring_process.h"
 #include "tools/gacer/interrupt.h"
 
 namespace gacer::cli {
@@ -26,9 +27,6 @@ constexpr const char* kSearchGroup = "Search";
 constexpr const char* kMeasureGroup = "Measuring";
 constexpr const char* kTensorGroup = "Tensors";
 constexpr const char* kResultGroup = "Results";
-
-/// As for a variant, see MeasuringOptions.
-constexpr std::chrono::milliseconds kLongestRound{120000};
 
 /// Nothing is freed: the driver would wait for the device.
 void end_stuck_process(const std::string& what) {
@@ -78,7 +76,7 @@ EngineOptions Options::engine() const {
   engine.disabled_passes = disabled_passes;
   engine.is_cancelled = &interrupt_flag();
   if (device.starts_with("cuda")) {
-    engine.round_limit = kLongestRound;
+    engine.round_limit = MeasuringOptions{}.patience;  // a round may take what a variant may
     engine.on_stuck = end_stuck_process;
   }
   engine.announce_descriptor = announce_descriptor;
@@ -114,7 +112,7 @@ MeasureOptions Options::measure() const {
 
 void complete_from_plan(Options& options, const Plan& plan) {
   if (!options.is_device_given) {
-    const std::string kind = plan.device_id.substr(0, plan.device_id.find('|'));
+    const std::string kind = parse_device_id(plan.device_id).kind;
     if (kind == "sim")
       fail(ErrorKind::kUsage,
            "the plan was made for a simulated device ('{}'): name its recording with "

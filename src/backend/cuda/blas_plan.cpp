@@ -4,11 +4,10 @@
 #include <array>
 #include <cstring>
 #include <map>
-#include <memory>
-#include <type_traits>
 
 #include "backend/cuda/capture.h"
 #include "backend/cuda/check.h"
+#include "backend/cuda/owner.h"
 #include "backend/cuda/packing.h"
 #include "backend/cuda/sm_target.h"
 #include "base/dtype.h"
@@ -40,15 +39,6 @@ cudaDataType_t blas_type(DType dtype) {
       fail(ErrorKind::kUnsupported, "cuBLASLt product of {}", to_string(dtype));
   }
 }
-
-/// Of a handle that cuBLASLt makes, which a constructor that fails frees too.
-template <typename Handle, const auto& destroy>
-struct Destroy {
-  using pointer = Handle;
-  void operator()(Handle handle) const { destroy(handle); }
-};
-template <typename Handle, const auto& destroy>
-using Owner = std::unique_ptr<std::remove_pointer_t<Handle>, Destroy<Handle, destroy>>;
 
 class MatrixLayout {
  public:
@@ -103,14 +93,16 @@ class Problem {
     if (sm_target > 0)
       set(CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, static_cast<std::int32_t>(sm_target));
   }
+
   template <typename T>
   void set(cublasLtMatmulDescAttributes_t name, T value) {
     check_blas(cublasLtMatmulDescSetAttribute(operation(), name, &value, sizeof value),
                "a product's attribute", ErrorKind::kUnsupported);
   }
 
-  MatrixLayout first, second, added, result;
   cublasLtMatmulDesc_t operation() const { return owner.get(); }
+
+  MatrixLayout first, second, added, result;
   Owner<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> owner;
 };
 

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "backend/cuda/check.h"
-#include "backend/cuda/graph_owner.h"
 #include "backend/cuda/module.h"
+#include "backend/cuda/owner.h"
 
 namespace gacer::cuda {
 namespace {

@@ -8,7 +8,7 @@
 #include "backend/cuda/capture.h"
 #include "backend/cuda/context.h"
 #include "backend/cuda/driver.h"
-#include "backend/cuda/graph_owner.h"
+#include "backend/cuda/owner.h"
 #include "device/device.h"
 
 namespace gacer::cuda {
