@@ -177,6 +177,8 @@ def summarize(singles, mixes, device=None):
             [m["streams_over_gacer"] for m in mixes.values()]),
         "peer_mix_gacer_speedup_geomean": geomean(
             [m["compiled_over_chosen"] for m in mixes.values()]),
+        "peer_mix_gacer_speedup_min": best(
+            [m["compiled_over_chosen"] for m in mixes.values()], min),
         "output_error_max": best([c["error"] for c in every.values()], max),
         "outputs_match": best([c["outputs_match"] for c in every.values()], min),
         "compiled_peers": {peer: sorted(name for name, c in every.items()

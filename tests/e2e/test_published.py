@@ -21,6 +21,16 @@ def test_tables_and_summary_are_those_of_the_results(tmp_path, gpu, name):
     assert (results / "summary.json").read_text() == (published / "summary.json").read_text()
 
 
+def test_the_readme_says_what_the_summary_says():
+    summary = json.loads((ROOT / "bench/results/h200/summary.json").read_text())
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for key, sentence in (("peer_mix_gacer_speedup_geomean", "finish {}x as fast as the best of compiled PyTorch's"),
+                          ("peer_mix_gacer_speedup_min", "{}x at least"),
+                          ("peer_mix_streams_speedup_geomean", "{}x of it is the engine's"),
+                          ("gacer_over_streams_geomean", "{}x regulation's")):
+        assert sentence.format(f"{summary[key]:.2f}") in readme
+
+
 def test_the_recorded_gpu_can_be_planned_for(gacer):
     recording = ROOT / "bench/results/h200/cnn_b8.rec.json"
     mixes = json.loads((ROOT / "bench/mixes.json").read_text())["mixes"]
