@@ -23,6 +23,7 @@ FILE lists with the reason.
 import argparse
 import concurrent.futures
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
@@ -215,10 +216,14 @@ class Numbers:
         except FAILURES as error:
             sys.exit(f"gacer cannot list its devices: {error}")
         devices = log.read_text()
-        name = name_of_device(self.args.device, devices)
-        if name is None:
-            sys.exit(f"there is no device '{self.args.device}' here:\n{devices}")
-        return name
+        names = {device: name_of_device(device, devices) for device in self.args.device}
+        for device, name in names.items():
+            if name is None:
+                sys.exit(f"there is no device '{device}' here:\n{devices}")
+        if len(set(names.values())) > 1:
+            found = ", ".join(f"{device} ({name})" for device, name in names.items())
+            sys.exit(f"these devices are not alike: {found}")
+        return names[self.args.device[0]]
 
     def earlier_result(self):
         """What this program has measured on this device before."""
@@ -271,9 +276,9 @@ class Numbers:
         of_file = dataclasses.replace(model, path=whole)
         return compare(model, self.run_on_cpu(of_file, rounded(x, precision), folder), expected)
 
-    def measure(self, model, precision, x, expected):
+    def measure(self, model, device, precision, x, expected):
         begin = time.time()
-        actual, report = self.run(model, self.args.device, precision, x, self.work / f"{model.name}_{precision}")
+        actual, report = self.run(model, device, precision, x, self.work / f"{model.name}_{precision}")
         seconds = time.time() - begin
         verdict = judge(compare(model, actual, expected), precision,
                         lambda: self.find_rounding(model, precision, x, expected))
@@ -303,7 +308,7 @@ class Numbers:
                    for name in ZOO + TRAINED if name in models}  # fmt: skip
         reports.save(self.args.out, {**self.result, "models": ordered}, allow_nan=False)
 
-    def measure_model(self, model):
+    def measure_model(self, model, device):
         precisions = self.precisions_to_do(model)
         if not precisions:
             return
@@ -314,7 +319,7 @@ class Numbers:
             return self.fail(model.name, error)
         for precision in precisions:
             try:
-                self.measure(model, precision, x, expected)
+                self.measure(model, device, precision, x, expected)
             except FAILURES as error:
                 self.fail(f"{model.name} {precision}", error)
 
@@ -322,7 +327,8 @@ class Numbers:
         """Whether all was measured and no error is too large."""
         with concurrent.futures.ThreadPoolExecutor(self.args.jobs) as pool:
             # Those with the most nodes first: they take longest.
-            done = [pool.submit(self.measure_model, model) for model in reversed(self.models)]
+            done = [pool.submit(self.measure_model, model, device)
+                    for model, device in zip(reversed(self.models), itertools.cycle(self.args.device))]
         for future in done:
             future.result()  # TimeIsOver, or our own mistake
         return not self.result["not_measured"] and not self.too_large()
@@ -366,7 +372,8 @@ def main():
                         metavar="NAME,...")
     parser.add_argument("--trained", type=pathlib.Path, default=ROOT / ".models", metavar="FOLDER",
                         help="of the trained models' files")
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--device", type=lambda text: text.split(","), default=["cuda"], metavar="DEVICE,...",
+                        help="of one kind; the models are spread over them")
     parser.add_argument("--work", default="/tmp/gacer-numbers", metavar="FOLDER")
     parser.add_argument("--jobs", type=int, default=4, help="models side by side")
     parser.add_argument("--patience", type=float, default=PATIENCE_S, metavar="SECONDS", help="for one run of gacer")

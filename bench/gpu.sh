@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Everything that docs/gpu.md shows of a GPU: the tests of the backend, then batches 8, 1 and 32 beside PyTorch.
 # With more than one GPU PyTorch's candidates are tuned on all of them; then batches run side by side, each on cores
-# of its own. Behind batch 8 come a recording of its profile and where kernels of mix B's plans ran; last, on the GPU
-# that is done first, whole models in every precision against the CPU. What is there at the same commit is left out, so a
-# call that was cut short is repeated.
+# of its own. Behind batch 8 come a recording of its profile and where kernels of mix B's plans ran; last, on all GPUs,
+# whole models in every precision against the CPU. What is there at the same commit is left out, so a call that was cut
+# short is repeated.
 #
 #   bench/gpu.sh BUNDLE RESULTS [WORK [SECONDS]]
 #
@@ -22,11 +22,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 models=(alexnet vgg16 resnet18 resnet50 resnet101 densenet121 mobilenet_v3_large)
 mkdir -p "$results" "$work"
 
-case $(nvidia-smi -L | wc -l) in
+gpus=$(nvidia-smi -L | wc -l) || gpus=0
+case $gpus in
   0) echo "there is no GPU" >&2; exit 1 ;;
-  1) lanes=("8 1 32 numbers") ;;
-  2) lanes=("8" "32 1 numbers") ;;
-  *) lanes=("8" "32" "1 numbers") ;;
+  1) lanes=("8 1 32") ;;
+  2) lanes=("8" "32 1") ;;
+  *) lanes=("8" "32" "1") ;;
 esac
 commit=$("$bundle/gacer" --version | sed 's/.*(\(.*\))/\1/')
 read -ra cores < <(python3 -c 'import os; print(*sorted(os.sched_getaffinity(0)))')
@@ -70,8 +71,10 @@ place() {
 
 # Whole models in every precision against the CPU.
 check_numbers() {
+  local devices
+  devices=$(seq -s, -f cuda:%g 0 $((gpus - 1)))
   python3 bench/check_numbers.py --gacer "$bundle/gacer" --out "$results/numbers.json" --work "$work/numbers" \
-    --trained "${trained:-.models}" --missing --seconds "$(left)"
+    --trained "${trained:-.models}" --missing --seconds "$(left)" --device "$devices" --jobs $((4 * gpus))
 }
 
 # Batches of one GPU, in turn, and what else is measured there; what comes after a failure runs all the same.
@@ -88,7 +91,6 @@ run_lane() {  # GPU BATCH...
         { measure 8 --mps --max-autotune && record; } || failed=1
         place || failed=1
         ;;
-      numbers) check_numbers || failed=1 ;;
       *) measure "$batch" --search-time 10s || failed=1 ;;
     esac
   done
@@ -106,4 +108,5 @@ for gpu in "${!lanes[@]}"; do
   pids+=($!)
 done
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+check_numbers || failed=1
 exit $failed

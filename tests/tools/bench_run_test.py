@@ -85,13 +85,15 @@ class BenchGpuShell(unittest.TestCase):
         self.results = self.root / "results"
         self.results.mkdir()
         (self.results / "tests.json").write_text('{"commit": "abc",\n"failed": 0}')
-        for name, text in (("gacer", "echo 'gacer 0.1.0 (abc)'"), ("nvidia-smi", "echo GPU 0"),
+        for name, text in (("gacer", "echo 'gacer 0.1.0 (abc)'"),
+                           ("nvidia-smi", f"cat {self.root}/gpus"),
                            ("python3", PYTHON3.format(root=self.root, python=shutil.which("python3")))):  # fmt: skip
             (self.root / name).write_text(f"#!/bin/sh\n{text}\n")
             (self.root / name).chmod(0o755)
 
-    def call(self, failing="", *seconds):
+    def call(self, failing="", *seconds, gpus=1):
         (self.root / "calls").write_text("")
+        (self.root / "gpus").write_text("GPU\n" * gpus)
         (self.root / "failing").write_text(failing)
         environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
         done = subprocess.run(
@@ -104,9 +106,18 @@ class BenchGpuShell(unittest.TestCase):
         self.assertEqual((code, [call.split()[0] for call in calls]),
                          (0, ["tune_blocks", "cells", "placement", "cells", "cells", "check_numbers"]))
         self.assertIn("--placement --mix B", calls[2])
-        self.assertTrue(calls[-1].startswith("check_numbers 0 "))
         self.assertIn(f"--out {self.results}/numbers.json", calls[-1])
         self.assertIn("--trained .models --missing --seconds", calls[-1])
+        self.assertTrue(calls[-1].endswith("--device cuda:0 --jobs 4"), calls[-1])
+
+    def test_numbers_take_all_gpus_when_the_batches_are_done(self):
+        code, calls = self.call(gpus=2)
+        self.assertEqual((code, sorted(call.split()[1] for call in calls if call.startswith("cells "))), (0, ["0", "1", "1"]))
+        self.assertTrue(calls[-1].startswith("check_numbers  bench"), "no GPU is hidden")
+        self.assertTrue(calls[-1].endswith("--device cuda:0,cuda:1 --jobs 8"), calls[-1])
+
+    def test_without_a_gpu_nothing_is_run(self):
+        self.assertEqual(self.call(gpus=0), (1, []))
 
     def test_the_others_run_after_a_failure(self):
         code, calls = self.call("cells\nplacement")
@@ -117,7 +128,7 @@ class BenchGpuShell(unittest.TestCase):
     def test_no_more_than_the_time_that_is_left_is_given(self):
         code, calls = self.call("", "0")
         self.assertEqual(code, 1, "PyTorch's candidates are not tuned")
-        self.assertTrue(calls[-1].endswith("--missing --seconds 0"), calls[-1])
+        self.assertIn("--missing --seconds 0", calls[-1])
 
 
 if __name__ == "__main__":

@@ -26,10 +26,11 @@ command, *rest = sys.argv[1:]
 if command == "--version":
     sys.exit(print((here / "version").read_text()))
 if command == "devices":
-    name = (here / "device").read_text()
+    name, second = (here / "device").read_text(), (here / "second").read_text()
     sys.exit(print("  device   name        units   groups     memory   libraries\\n"
                    "  cpu      Some CPU, 2 cores       2        2   25.28 GB   onednn 3.2.0\\n"
                    + ("  cuda:0   " + name + "     132       66   139.7 GB   cudnn 9\\n" if name else "")
+                   + ("  cuda:1   " + second + "     132       66   139.7 GB   cudnn 9\\n" if second else "")
                    + "  cuda: none here: no driver\\n"))
 after = lambda option: rest[rest.index(option) + 1]
 if command == "zoo":
@@ -38,6 +39,7 @@ device, precision = after("--device"), after("--precision")
 name = rest[0].split("name=")[1]
 what = "reference" if device == "cpu" else precision
 (here / "runs").open("a").write(name + ":" + what + "\\n")
+(here / "places").open("a").write(name + ":" + device + "\\n")
 wanted = json.loads((here / "errors").read_text()).get(name + ":" + what, 0)
 if wanted == "crash":
     sys.exit("device error")
@@ -121,7 +123,7 @@ class CheckNumbers(unittest.TestCase):
         self.gacer = self.root / "gacer"
         self.gacer.write_text(GACER)
         self.gacer.chmod(0o755)
-        self.write(version="gacer 0.1.0 (abc)", device="H200", runs="")
+        self.write(version="gacer 0.1.0 (abc)", device="H200", second="", runs="", places="")
         graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", *[
             [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])] for name in "xy"])  # fmt: skip
         onnx.save(helper.make_model(graph), self.root / "model.onnx")
@@ -202,6 +204,18 @@ class CheckNumbers(unittest.TestCase):
         self.assertEqual((code, result, runs), (1, known, []))
         self.assertIn("there is no device 'cuda' here:\n  device", complaint)
         self.assertIn("cuda: none here: no driver", complaint)
+
+    def test_models_are_spread_over_devices_that_are_alike(self):
+        self.write(second="H200")
+        code, complaint, result, _ = self.check("--device", "cuda:0,cuda:1", models="alexnet,vgg16,resnet18")
+        self.assertEqual(complaint, "")
+        self.assertEqual((code, result["device"], len(result["models"])), (0, "H200", 3))
+        places = set((self.root / "places").read_text().split())
+        self.assertEqual(places - {"alexnet:cpu", "vgg16:cpu", "resnet18:cpu"},
+                         {"resnet18:cuda:0", "vgg16:cuda:1", "alexnet:cuda:0"})
+        self.write(second="H100")
+        code, complaint, _, runs = self.check("--device", "cuda:0,cuda:1")
+        self.assertEqual((code, complaint, runs), (1, "these devices are not alike: cuda:0 (H200), cuda:1 (H100)\n", []))
 
     def test_nothing_is_begun_when_the_time_is_over(self):
         code, _, _, runs = self.check("--seconds", "0")
