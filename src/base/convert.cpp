@@ -7,6 +7,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/parallel.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -71,9 +72,8 @@ void convert(const From* from, To* to, std::int64_t count) {
 void for_parts(std::int64_t count, std::int64_t grain,
                const std::function<void(std::int64_t, std::int64_t)>& body) {
   constexpr std::int64_t kMostThreads = 16;
-  const std::int64_t cores = std::max<std::int64_t>(1, std::thread::hardware_concurrency());
-  const std::int64_t parts =
-      std::min({count / std::max<std::int64_t>(grain, 1), cores, kMostThreads});
+  std::int64_t parts = std::min(count / std::max<std::int64_t>(grain, 1), kMostThreads);
+  if (parts > 1) parts = std::min<std::int64_t>(parts, count_cores());  // asks the system: slow
   if (parts < 2) {
     if (count > 0) body(0, count);
     return;

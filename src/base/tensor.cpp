@@ -164,17 +164,4 @@ Half::operator float() const {
   return std::bit_cast<float>(sign | wide | (mantissa << 13));
 }
 
-BFloat16::BFloat16(float value) {
-  const auto f = std::bit_cast<std::uint32_t>(value);
-  if ((f & 0x7fffffffu) > 0x7f800000u) {
-    bits = static_cast<std::uint16_t>((f >> 16) | 0x40u);
-  } else {
-    bits = static_cast<std::uint16_t>((f + 0x7fffu + ((f >> 16) & 1u)) >> 16);
-  }
-}
-
-BFloat16::operator float() const {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
-}
-
 }  // namespace gacer

@@ -31,7 +31,8 @@ class NodeOracle {
   Result<void> check(const Address& input, const Address& output);
 
  private:
-  /// A part of the batch and its results, row-major.
+  /// A part of the batch and its results: as they lie, where they and all results lie in one piece
+  /// each, else row-major.
   struct Sample {
     std::int64_t first;
     KernelCall call;
@@ -48,6 +49,9 @@ class NodeOracle {
   /// All results, in the order in which they lie (row-major where something lies between them).
   /// Into tensors of earlier reads, if there are any: fresh memory costs as much as the copy.
   void read_results(const Address& output, std::vector<Tensor>& results) const;
+  /// One output of a part of the batch, as its expected one lies; `whole` as read_results() has it.
+  Tensor read_sample(const Sample& sample, std::size_t output, const Tensor& whole,
+                     const Address& address) const;
   Result<void> compare(const std::vector<Tensor>& actual, const std::vector<Tensor>& expected,
                        const std::string& whose) const;
 

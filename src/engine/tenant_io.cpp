@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "engine/inputs.h"
+#include "ops/data_movement.h"
 
 namespace gacer {
 namespace {
@@ -13,34 +16,43 @@ std::vector<std::int64_t> strides_of(const OperandDesc& desc) {
   return desc.is_dense() ? dense_strides(desc.shape, desc.layout) : desc.strides;
 }
 
-/// Calls `body(placed, dense)` with the element offsets of every element in both arrays.
-template <typename Body>
-void for_each_element(const OperandDesc& desc, Body body) {
-  const std::int64_t count = desc.shape.num_elements();
-  if (count == 0) return;
-  const std::vector<std::int64_t> strides = strides_of(desc);
-  const std::int64_t block = channel_block(desc.layout);
-  const int rank = desc.shape.rank();
-  std::vector<std::int64_t> index(static_cast<std::size_t>(rank), 0);
-  const auto place = [&](int axis) {
-    const auto i = static_cast<std::size_t>(axis);
-    if (axis == 1 && block > 1) return index[i] / block * strides[i] + index[i] % block;
-    return index[i] * strides[i];
-  };
-  for (std::int64_t dense = 0; dense < count; ++dense) {
-    std::int64_t placed = 0;
-    for (int axis = 0; axis < rank; ++axis) placed += place(axis);
-    body(placed, dense);
-    for (int axis = rank - 1; axis >= 0; --axis) {
-      const auto i = static_cast<std::size_t>(axis);
-      if (++index[i] < desc.shape[axis]) break;
-      index[i] = 0;
-    }
-  }
-}
-
 bool is_plain(const OperandDesc& desc) {
   return desc.is_dense() && desc.layout == Layout::kRowMajor;
+}
+
+/// Boxes that cover an operand: from its places, in elements, to a dense row-major array.
+std::vector<BoxCopy> boxes_of(const OperandDesc& desc) {
+  BoxCopy whole{.dims = desc.shape.dims(),
+                .from_strides = strides_of(desc),
+                .to_strides = desc.shape.row_major_strides()};
+  const std::int64_t block = channel_block(desc.layout);
+  if (block == 1) return {whole};
+  // Whole blocks of channels, then what is left of them, with an axis of blocks before axis 1.
+  const std::int64_t block_stride = whole.from_strides[1];
+  const std::int64_t channel_stride = whole.to_strides[1];
+  const auto make_box = [&](std::int64_t first, std::int64_t count, std::int64_t channels) {
+    BoxCopy box = whole;
+    box.from_offset = first * block_stride;
+    box.to_offset = first * block * channel_stride;
+    box.dims[1] = channels;
+    box.from_strides[1] = 1;
+    box.dims.insert(box.dims.begin() + 1, count);
+    box.from_strides.insert(box.from_strides.begin() + 1, block_stride);
+    box.to_strides.insert(box.to_strides.begin() + 1, block * channel_stride);
+    return box;
+  };
+  const std::int64_t blocks = desc.shape[1] / block;
+  return {make_box(0, blocks, block), make_box(blocks, 1, desc.shape[1] % block)};
+}
+
+void copy_on_team(const TensorView& from, const TensorView& to, BoxCopy box) {
+  constexpr std::int64_t kSerialElements = 1 << 18;  // threads take as long to begin
+  if (to.num_elements() < kSerialElements) {
+    SerialTeam alone;
+    return copy_box(from, to, std::move(box), alone);
+  }
+  ThreadTeam threads(count_cores());
+  copy_box(from, to, std::move(box), threads);
 }
 
 /// The descriptor of a whole value.
@@ -58,25 +70,19 @@ OperandDesc describe_value(const Graph& graph, ValueId id) {
 }  // namespace
 
 void gather_row_major(const OperandDesc& desc, const std::byte* placed, std::byte* dense) {
-  const auto size = static_cast<std::int64_t>(size_of(desc.dtype));
-  if (is_plain(desc)) {
-    std::memcpy(dense, placed, static_cast<std::size_t>(desc.shape.num_elements() * size));
-    return;
-  }
-  for_each_element(desc, [&](std::int64_t from, std::int64_t to) {
-    std::memcpy(dense + to * size, placed + from * size, static_cast<std::size_t>(size));
-  });
+  const TensorView from(const_cast<std::byte*>(placed), desc.dtype, desc.shape);
+  const TensorView to(dense, desc.dtype, desc.shape);
+  for (BoxCopy& box : boxes_of(desc)) copy_on_team(from, to, std::move(box));
 }
 
 void scatter_row_major(const OperandDesc& desc, const std::byte* dense, std::byte* placed) {
-  const auto size = static_cast<std::int64_t>(size_of(desc.dtype));
-  if (is_plain(desc)) {
-    std::memcpy(placed, dense, static_cast<std::size_t>(desc.shape.num_elements() * size));
-    return;
+  const TensorView from(const_cast<std::byte*>(dense), desc.dtype, desc.shape);
+  const TensorView to(placed, desc.dtype, desc.shape);
+  for (BoxCopy& box : boxes_of(desc)) {
+    std::swap(box.from_offset, box.to_offset);
+    std::swap(box.from_strides, box.to_strides);
+    copy_on_team(from, to, std::move(box));
   }
-  for_each_element(desc, [&](std::int64_t to, std::int64_t from) {
-    std::memcpy(placed + to * size, dense + from * size, static_cast<std::size_t>(size));
-  });
 }
 
 std::size_t extent_bytes(const OperandDesc& desc) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/convert.h"
 #include "base/dtype.h"
 #include "base/error.h"
 
@@ -195,10 +196,29 @@ void store_f32(const TensorView& view, std::int64_t index, float value) {
   }
 }
 
-void convert_floats(const TensorView& from, const TensorView& to) {
+void load_f32(const TensorView& view, std::int64_t first, std::span<float> values) {
+  convert_numbers(view.dtype, view.data + first * static_cast<std::int64_t>(size_of(view.dtype)),
+                  DType::kF32, reinterpret_cast<std::byte*>(values.data()),
+                  static_cast<std::int64_t>(values.size()));
+}
+
+void store_f32(const TensorView& view, std::int64_t first, std::span<const float> values) {
+  convert_numbers(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), view.dtype,
+                  view.data + first * static_cast<std::int64_t>(size_of(view.dtype)),
+                  static_cast<std::int64_t>(values.size()));
+}
+
+void convert_floats(const TensorView& from, const TensorView& to, Team& team) {
+  constexpr std::int64_t kBlock = 1 << 15;  // so few are converted on the calling thread
   require(from.num_elements() == to.num_elements(), "convert {} to {}", from.shape.to_string(),
           to.shape.to_string());
-  for (std::int64_t i = 0; i < from.num_elements(); ++i) store_f32(to, i, load_f32(from, i));
+  const auto from_size = static_cast<std::int64_t>(size_of(from.dtype));
+  const auto to_size = static_cast<std::int64_t>(size_of(to.dtype));
+  team.parallel_for(from.num_elements(), kBlock, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; i += kBlock)
+      convert_numbers(from.dtype, from.data + i * from_size, to.dtype, to.data + i * to_size,
+                      std::min(kBlock, end - i));
+  });
 }
 
 void evaluate_in_f32(const EvalContext& context, void (*body)(const EvalContext&)) {
@@ -221,13 +241,13 @@ void evaluate_in_f32(const EvalContext& context, void (*body)(const EvalContext&
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (!is_narrow(inputs[i])) continue;
     replace(inputs[i]);
-    convert_floats(context.inputs[i], inputs[i]);
+    convert_floats(context.inputs[i], inputs[i], context.team);
   }
   for (TensorView& output : outputs)
     if (is_narrow(output)) replace(output);
   body(EvalContext{context.node, inputs, outputs, context.team});
   for (std::size_t i = 0; i < outputs.size(); ++i)
-    if (is_narrow(context.outputs[i])) convert_floats(outputs[i], context.outputs[i]);
+    if (is_narrow(context.outputs[i])) convert_floats(outputs[i], context.outputs[i], context.team);
 }
 
 void evaluate_copy(const EvalContext& context) {

@@ -88,8 +88,11 @@ void make_reshape(ImportContext& context, ValueId input, const Shape& shape);
 /// Element `index` of a contiguous view of any float type.
 float load_f32(const TensorView& view, std::int64_t index);
 void store_f32(const TensorView& view, std::int64_t index, float value);
+/// As many elements as `values` has, from `first` on; for thousands at most.
+void load_f32(const TensorView& view, std::int64_t first, std::span<float> values);
+void store_f32(const TensorView& view, std::int64_t first, std::span<const float> values);
 /// Copies between contiguous views of float types and equal element counts.
-void convert_floats(const TensorView& from, const TensorView& to);
+void convert_floats(const TensorView& from, const TensorView& to, Team& team);
 /// Runs `body` with f32 copies of all operands that are f16, bf16 or f64, and writes the outputs
 /// back in their own type.
 void evaluate_in_f32(const EvalContext& context, void (*body)(const EvalContext&));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 
 #include "base/vector_math.h"
 
@@ -17,12 +18,18 @@ struct Bits128 {
   std::uint64_t words[2];
 };
 
-/// Drops axes of size 1 and merges neighbours that lie in one piece on both sides.
+/// Drops axes of size 1, orders the others as they lie in the target, and merges neighbours that
+/// lie in one piece on both sides.
 void merge_axes(StridedCopy& copy) {
   std::vector<std::int64_t> dims;
   std::vector<std::int64_t> from;
   std::vector<std::int64_t> to;
-  for (std::size_t i = 0; i < copy.dims.size(); ++i) {
+  std::vector<std::size_t> order(copy.dims.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return copy.to_strides[a] > copy.to_strides[b];
+  });
+  for (const std::size_t i : order) {
     const std::int64_t dim = copy.dims[i];
     if (dim == 1) continue;
     if (!dims.empty() && from.back() == copy.from_strides[i] * dim &&

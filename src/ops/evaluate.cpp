@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "base/dtype.h"
@@ -10,27 +12,42 @@
 namespace gacer {
 namespace {
 
+/// Elements [first, first + values.size()) of an operand that is broadcast to `shape`.
+void load_broadcast(const TensorView& operand, const Shape& shape, std::int64_t first,
+                    std::span<float> values) {
+  if (operand.shape == shape) return load_f32(operand, first, values);
+  const auto end = first + static_cast<std::int64_t>(values.size());
+  for_each_broadcast(shape, std::array{broadcast_strides(operand.shape, shape)}, first, end,
+                     [&](std::int64_t i, const std::array<std::int64_t, 1>& offsets) {
+                       values[static_cast<std::size_t>(i - first)] = load_f32(operand, offsets[0]);
+                     });
+}
+
 void apply_post_op(const PostOp& post, std::span<const TensorView> inputs, const TensorView& out,
                    Team& team) {
   constexpr std::int64_t kGrain = 1 << 15;
-  const std::int64_t count = out.num_elements();
-  if (post.kind == PostOp::Kind::kActivation) {
-    team.parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i)
-        store_f32(out, i, apply(post.activation, load_f32(out, i), post.alpha, post.beta));
-    });
-    return;
-  }
-  const TensorView& operand = inputs[static_cast<std::size_t>(post.input)];
+  constexpr std::int64_t kBlock = 1 << 10;
+  const bool is_activation = post.kind == PostOp::Kind::kActivation;
   const bool is_add = post.kind == PostOp::Kind::kAdd;
-  const std::array strides{broadcast_strides(operand.shape, out.shape)};
-  team.parallel_for(count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for_each_broadcast(out.shape, strides, begin, end,
-                       [&](std::int64_t i, const std::array<std::int64_t, 1>& offsets) {
-                         const float other = load_f32(operand, offsets[0]);
-                         const float own = load_f32(out, i);
-                         store_f32(out, i, is_add ? own + other : own * other);
-                       });
+  const auto run_block = [&](std::int64_t first, std::span<float> own, std::span<float> other) {
+    load_f32(out, first, own);
+    if (!is_activation)
+      load_broadcast(inputs[static_cast<std::size_t>(post.input)], out.shape, first, other);
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      if (is_activation)
+        own[i] = apply(post.activation, own[i], post.alpha, post.beta);
+      else
+        own[i] = is_add ? own[i] + other[i] : own[i] * other[i];
+    }
+    store_f32(out, first, own);
+  };
+  team.parallel_for(out.num_elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::array<float, kBlock> own;
+    std::array<float, kBlock> other;
+    for (std::int64_t i = begin; i < end; i += kBlock) {
+      const auto count = static_cast<std::size_t>(std::min(kBlock, end - i));
+      run_block(i, std::span(own).first(count), std::span(other).first(count));
+    }
   });
 }
 

@@ -170,18 +170,19 @@ TEST(Conv, NamesTheShapesThatDoNotAgree) {
 }
 
 TEST(Conv, HalfPrecisionIsNearFloat) {
+  SerialTeam alone;
   const Tensor x = random_tensor(Shape{1, 3, 8, 8}, 1, -1, 1);
   const Tensor w = random_tensor(Shape{4, 3, 3, 3}, 2, -1, 1);
-  const auto half = [](const Tensor& tensor) {
+  const auto half = [&](const Tensor& tensor) {
     Tensor to(DType::kF16, tensor.shape());
-    convert_floats(TensorView::of(tensor), TensorView::of(to));
+    convert_floats(TensorView::of(tensor), TensorView::of(to), alone);
     return to;
   };
   const Tensor expected = run_op("Conv", {variable(x), constant(w)})[0];
   const Tensor actual = run_op("Conv", {variable(half(x)), constant(half(w))})[0];
   ASSERT_EQ(actual.dtype(), DType::kF16);
   Tensor wide(DType::kF32, actual.shape());
-  convert_floats(TensorView::of(actual), TensorView::of(wide));
+  convert_floats(TensorView::of(actual), TensorView::of(wide), alone);
   EXPECT_LT(difference(wide, expected), 2e-2);
 }
 

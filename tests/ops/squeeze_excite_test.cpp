@@ -45,7 +45,8 @@ Tensor composed(const std::vector<Operand>& operands, const PostOp& post) {
 
 Tensor narrow(const Tensor& tensor) {
   Tensor half(DType::kF16, tensor.shape());
-  convert_floats(TensorView::of(tensor), TensorView::of(half));
+  SerialTeam alone;
+  convert_floats(TensorView::of(tensor), TensorView::of(half), alone);
   return half;
 }
 
@@ -75,9 +76,11 @@ TEST(SqueezeExcite, HasNoActivationByDefault) {
 TEST(SqueezeExcite, RoundsNothingInBetween) {
   std::vector<Operand> half = operands(variable(random_tensor(Shape{2, 6, 5, 5}, 1)));
   std::vector<Operand> wide = half;
+  SerialTeam alone;
   for (std::size_t i = 0; i < half.size(); ++i) {
     half[i].tensor = narrow(half[i].tensor);
-    convert_floats(TensorView::of(std::as_const(half[i].tensor)), TensorView::of(wide[i].tensor));
+    convert_floats(TensorView::of(std::as_const(half[i].tensor)), TensorView::of(wide[i].tensor),
+                   alone);
   }
   const Attributes attributes = hidden(Activation::kSigmoid);
   const Tensor actual = run_op("SqueezeExcite", half, attributes)[0];
