@@ -5,14 +5,15 @@ Usage: check_numbers.py --gacer PROGRAM --out FILE [--models NAME,...] [--traine
 Each model runs once on the CPU in f32 and once on the device in each precision, with the same weights
 and the same input: seeded noise for the models of the zoo, pictures of text for the trained ones (NAME.onnx in
 .models, which `make setup` makes, or in FOLDER). Only the plan `sequential` is made, as the numbers of
-other plans are compared with its by every run of gacer. Several models run side by side, which spoils the
+other plans are compared with its by every run of gacer. What lies before a last softmax or sigmoid is compared,
+too: a model that is sure hides errors behind them. Several models run side by side, which spoils the
 times of their profiles: these rows stay in the work folder, where a repeat finds them.
 
 An error is the largest difference over the largest number of the reference, as in gacer's own check, and
 so are the tolerances. A model that magnifies rounding exceeds its tolerance with any kernels: then the CPU
 runs it once more in f32, with its input and weights rounded to that precision, and what that changes is
-kept beside the error. Three times as much is allowed, of the largest difference and of the quadratic mean,
-since a device rounds what lies between the layers, too.
+kept beside the error. Four times as much is allowed, of the largest difference and of the quadratic mean, for
+each output: a device rounds what lies between the layers, too, more often than there are weights.
 
 Results of the same program on the same device stay in FILE, those of another one go. With --missing what
 is there is left out, so a call that was cut short can be repeated. --seconds ends a call by itself, before
@@ -34,7 +35,7 @@ import time
 
 import numpy
 import onnx
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 import reports
 from process import PATIENCE_S, run_checked, say, version_of
@@ -46,7 +47,8 @@ SIZES = json.loads((ROOT / "bench/mixes.json").read_text())["trained_models"]
 BATCH = 2  # of the zoo's
 SEED = 1
 TOLERANCES = {"f32": 1e-4, "tf32": 5e-3, "fp16": 2e-2, "bf16": 4e-2}  # of gacer's check (src/engine/check.cpp)
-MARGIN = 3  # over what rounding inputs and weights alone does
+ERRORS = ("error", "mean_error")  # of an output: the largest one, the quadratic mean
+MARGIN = 4  # over what rounding inputs and weights alone does
 # Of the 23 bits behind an f32's point: those that rounding takes; of f32 itself the last one, which the order of
 # additions decides. What fp16 cannot hold at all is none of it.
 DROPPED_BITS = {"f32": 1, "tf32": 13, "fp16": 13, "bf16": 16}
@@ -124,6 +126,19 @@ def round_weights(source, precision, target):
     onnx.save(model, target)
 
 
+def expose_scores(source, target):
+    """Writes an ONNX file that also gives what lies before a last softmax or sigmoid."""
+    model = onnx.load(source)
+    producers = {name: node for node in model.graph.node for name in node.output}
+    for output in list(model.graph.output):
+        node = producers.get(output.name)
+        while node is not None and node.op_type == "Identity":
+            node = producers.get(node.input[0])
+        if node is not None and node.op_type in ("Softmax", "Sigmoid"):
+            model.graph.output.append(helper.make_tensor_value_info(node.input[0], onnx.TensorProto.FLOAT, None))
+    onnx.save(model, target)
+
+
 def errors_of(actual, expected):
     """Largest difference and quadratic mean, as shares of the largest finite number that is expected.
 
@@ -149,19 +164,24 @@ def cosine_of(actual, expected):
 
 
 def compare(model, actual, expected):
-    """Of outputs by name: the worst errors, the smallest cosine, the share of equal best classes."""
+    """Of outputs by name: the errors of each and the worst ones, the smallest cosine, the share of equal best classes.
+
+    An error is None where an output lacks numbers.
+    """
     if sorted(actual) != sorted(expected):
         raise RuntimeError(f"there are outputs {sorted(actual)}, expected {sorted(expected)}")
     names = sorted(expected)
-    errors = [errors_of(actual[name], expected[name]) for name in names]
-    error, mean_error = (max(pair[i] for pair in errors) for i in (0, 1))
-    if not numpy.isfinite(error):
-        return {"error": None, "mean_error": None, "cosine": None, "top1_agreement": None}
-    cosines = [cosine_of(actual[name], expected[name]) for name in names]
-    same = [actual[name].argmax(axis=-1) == expected[name].argmax(axis=-1) for name in names]
-    return {"error": error, "mean_error": mean_error,
+    outputs, cosines, same = {}, [], []
+    for name in names:
+        pair = errors_of(actual[name], expected[name])
+        outputs[name] = dict(zip(ERRORS, pair if numpy.isfinite(pair).all() else (None, None)))
+        cosines.append(cosine_of(actual[name], expected[name]))
+        same.append((actual[name].argmax(axis=-1) == expected[name].argmax(axis=-1)).mean())
+    if any(output["error"] is None for output in outputs.values()):
+        return {**dict.fromkeys([*ERRORS, "cosine", "top1_agreement"]), "outputs": outputs}
+    return {**{key: max(output[key] for output in outputs.values()) for key in ERRORS},
             "cosine": min((c for c in cosines if c is not None), default=None),
-            "top1_agreement": float(min(s.mean() for s in same)) if model.is_classifier else None}  # fmt: skip
+            "top1_agreement": float(min(same)) if model.is_classifier else None, "outputs": outputs}  # fmt: skip
 
 
 def judge(found, precision, find_rounding):
@@ -169,13 +189,15 @@ def judge(found, precision, find_rounding):
 
     find_rounding() compares the outputs of the rounded model; it is called where the tolerance is exceeded.
     """
-    tolerance, error = TOLERANCES[precision], found["error"]
-    verdict = {**found, "tolerance": tolerance, "rounding": None, "passed": error is not None and error <= tolerance}
-    if error is None or verdict["passed"]:
+    tolerance = TOLERANCES[precision]
+    wide = {name: output for name, output in found["outputs"].items()
+            if output["error"] is None or output["error"] > tolerance}  # fmt: skip
+    verdict = {**found, "tolerance": tolerance, "rounding": None, "passed": not wide}
+    if found["error"] is None or not wide:
         return verdict
     rounding = find_rounding()
     is_explained = rounding["error"] is not None and all(
-        found[key] <= MARGIN * rounding[key] for key in ("error", "mean_error"))
+        output[key] <= MARGIN * rounding["outputs"][name][key] for name, output in wide.items() for key in ERRORS)
     return {**verdict, "rounding": rounding, "passed": is_explained}
 
 
@@ -257,7 +279,8 @@ class Numbers:
                      "--db", str(self.work / f"rows_{kind}_{self.commit}.db"), "--input",
                      f"{model.port}={folder / 'x.npy'}", "--output", str(folder / "out"), "--json",
                      str(folder / "report.json")], folder / "log", self.args.patience)  # fmt: skip
-        outputs = {path.name: numpy.load(path) for path in (folder / "out").glob("*.npy")}
+        outputs = {path.name.removeprefix(f"{model.name}.").removesuffix(".npy"): numpy.load(path)
+                   for path in (folder / "out").glob("*.npy")}  # fmt: skip
         if not outputs:
             raise RuntimeError(f"gacer wrote no outputs to {folder / 'out'}")
         return outputs, reports.read(folder / "report.json")
@@ -313,6 +336,10 @@ class Numbers:
         if not precisions:
             return
         try:
+            if model.path is not None:
+                exposed = self.work / f"{model.name}_scores.onnx"
+                expose_scores(model.path, exposed)
+                model = dataclasses.replace(model, path=exposed)
             x = make_input(model)
             expected = self.run_on_cpu(model, x, self.work / f"{model.name}_reference")
         except FAILURES as error:
