@@ -408,7 +408,7 @@ def numbers_lines(folder):
         rows.append([name, "x".join(map(str, model["input"])), *[number_cell(v) for v in verdicts],
                      f"{100 * min(agreements):.1f} %" if agreements else "–"])
     absent = ", ".join(numbers["not_measured"])
-    return [f"Whole models against the CPU in f32, at commit `{numbers['commit']}`: the largest difference as a share of the",
+    return [f"Whole models against {numbers['reference']}, at commit `{numbers['commit']}`: the largest difference as a share of the",
             "largest number. Where it exceeds the tolerance: what rounding input and weights to that precision changes in f32",
             "on the CPU. Last the share of equal best classes in the worst precision"
             f"{f'; not measured: {absent}' if absent else ''}. Bold: wrong.", "",

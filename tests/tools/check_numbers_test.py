@@ -37,7 +37,7 @@ if command == "zoo":
     sys.exit(shutil.copy(here / "model.onnx", after("--out")) and 0)
 device, precision = after("--device"), after("--precision")
 name = rest[0].split("name=")[1]
-what = "reference" if device == "cpu" else precision
+what = "reference" if device == "cpu" and after("--impl") == "plain" else precision
 (here / "runs").open("a").write(name + ":" + what + "\\n")
 (here / "places").open("a").write(name + ":" + device + "\\n")
 wanted = json.loads((here / "errors").read_text()).get(name + ":" + what, 0)
@@ -62,7 +62,7 @@ class Arithmetic(unittest.TestCase):
         self.assertTrue((check_numbers.rounded(x, "fp16") == x.astype(numpy.float16)).all())
         self.assertEqual(check_numbers.rounded(x, "bf16").tolist(), [[1, 1, 1, -1, 0, 65536]])
         self.assertEqual(check_numbers.rounded(numpy.float32([1 + 2**-7]), "bf16").tolist(), [1 + 2**-7])
-        self.assertEqual(check_numbers.rounded(numpy.float32([1 + 2**-22, 1 + 2**-23]), "f32").tolist(), [1 + 2**-22, 1])
+        self.assertEqual(check_numbers.rounded(numpy.float32([1 + 2**-19, 1 + 2**-20]), "f32").tolist(), [1 + 2**-19, 1])
 
     def test_an_error_is_a_share_of_the_scale(self):
         expected = numpy.float32([1, -4, numpy.inf])
@@ -271,8 +271,8 @@ class OnTheCpu(unittest.TestCase):
                 capture_output=True, text=True)  # fmt: skip
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             found = json.loads(out.read_text())["models"]["ocr_cls"]["precisions"]
-            self.assertEqual((found["f32"]["error"], found["bf16"]["passed"]), (0, True))
-            self.assertGreater(found["bf16"]["error"], 0, "bf16 is no f32")
+            self.assertEqual((found["f32"]["passed"], found["bf16"]["passed"]), (True, True))
+            self.assertGreater(found["bf16"]["error"], 10 * found["f32"]["error"], "bf16 is no f32")
 
 
 if __name__ == "__main__":

@@ -135,7 +135,7 @@ class SummarizeGpu(unittest.TestCase):
             "error": error, "tolerance": 1e-4, "top1_agreement": 0.5, "passed": passed,
             "rounding": None if rounding is None else {"error": rounding}}  # fmt: skip
         (self.folder / "numbers.json").write_text(json.dumps({
-            "commit": "abc", "device": "H100", "not_measured": {"ocr_cls": "no file"},
+            "commit": "abc", "device": "H100", "reference": "a reference", "not_measured": {"ocr_cls": "no file"},
             "models": {"alexnet": {"input": [2, 3], "precisions": {"fp16": found(0.1, rounding=0.2), "f32": found(1e-6)}},
                        "vgg16": {"input": [2], "precisions": {"f32": found(None, False), "fp16": found(0.4, False, 0.1)}}}}))
         row = lambda begin, end, expected, seen: {"groups": [begin, end], "units": 8 * (end - begin), "busy_ms": 0.25,
