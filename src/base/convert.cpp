@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <thread>
-#include <vector>
 
 #include "base/dtype.h"
 #include "base/error.h"
@@ -74,15 +72,7 @@ void for_parts(std::int64_t count, std::int64_t grain,
   constexpr std::int64_t kMostThreads = 16;
   std::int64_t parts = std::min(count / std::max<std::int64_t>(grain, 1), kMostThreads);
   if (parts > 1) parts = std::min<std::int64_t>(parts, count_cores());  // asks the system: slow
-  if (parts < 2) {
-    if (count > 0) body(0, count);
-    return;
-  }
-  std::vector<std::jthread> team;
-  for (std::int64_t part = 1; part < parts; ++part)
-    team.emplace_back(
-        [&body, count, part, parts] { body(count * part / parts, count * (part + 1) / parts); });
-  body(0, count / parts);
+  ThreadTeam(std::max(1, static_cast<int>(parts))).parallel_for(count, 1, body);
 }
 
 void convert_numbers(DType from_type, const std::byte* from, DType to_type, std::byte* to,

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <limits>
 #include <set>
-#include <thread>
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "base/parallel.h"
 #include "engine/inputs.h"
 #include "plan/followers.h"
 
@@ -105,16 +105,13 @@ Difference find_difference_in(std::span<const T> a, std::span<const T> b, std::s
 template <typename T>
 Difference find_difference(std::span<const T> a, std::span<const T> b) {
   constexpr std::size_t kElementsOfThread = std::size_t{1} << 18;
-  const std::size_t count = std::clamp<std::size_t>(
-      a.size() / kElementsOfThread, 1, std::max(1U, std::thread::hardware_concurrency()));
+  const std::size_t count = std::clamp<std::size_t>(a.size() / kElementsOfThread, 1,
+                                                    static_cast<std::size_t>(count_cores()));
   std::vector<Difference> parts(count);
-  std::vector<std::thread> threads;
-  const auto run = [&](std::size_t part) {
+  ThreadTeam(static_cast<int>(count)).run([&](int member) {
+    const auto part = static_cast<std::size_t>(member);
     parts[part] = find_difference_in(a, b, a.size() * part / count, a.size() * (part + 1) / count);
-  };
-  for (std::size_t part = 1; part < count; ++part) threads.emplace_back(run, part);
-  run(0);
-  for (std::thread& thread : threads) thread.join();
+  });
   Difference total = parts[0];
   for (const Difference& part : parts) {
     total.scale = std::max(total.scale, part.scale);

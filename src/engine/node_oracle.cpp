@@ -1,7 +1,6 @@
 #include "engine/node_oracle.h"
 
 #include <algorithm>
-#include <memory>
 #include <utility>
 
 #include "engine/check.h"
@@ -50,13 +49,8 @@ NodeOracle::NodeOracle(Device& device, const PlacedTenant& tenant, NodeId node,
 
 Tensor NodeOracle::read_row_major(ValueId id, const OperandDesc& desc, std::int64_t first,
                                   const Address& address) const {
-  Tensor dense(desc.dtype, desc.shape);
-  const std::size_t bytes = extent_bytes(desc);
-  const auto placed = std::make_unique_for_overwrite<std::byte[]>(bytes);
-  device_.download(placed.get(),
-                   address(graph_.root_of(id)) + chunk_offset_bytes(graph_, id, first), bytes);
-  gather_row_major(desc, placed.get(), dense.mutable_bytes());
-  return dense;
+  return download_row_major(device_, desc,
+                            address(graph_.root_of(id)) + chunk_offset_bytes(graph_, id, first));
 }
 
 /// nullopt: plain loops cannot read it.
@@ -97,6 +91,9 @@ std::optional<std::vector<Tensor>> NodeOracle::evaluate(const KernelCall& call, 
   for (Tensor& tensor : outputs)
     output_views.push_back(tensor.empty() ? TensorView() : TensorView::of(tensor));
   evaluate_node(call.node, input_views, output_views, team);
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    if (!outputs[i].empty() && is_in_one_piece(call_.outputs[i]))
+      put_as_it_lies(call.outputs[i], outputs[i]);
   std::erase_if(outputs, [](const Tensor& tensor) { return tensor.empty(); });
   return outputs;
 }
@@ -105,28 +102,16 @@ void NodeOracle::ask_plain_loops(const Address& input) {
   constexpr double kSerialFlop = 3e7;  // threads take as long to begin
   constexpr double kWholeFlop = 2e9;
   constexpr std::int64_t kWholeElements = 1 << 22;
-  SerialTeam alone;
-  ThreadTeam threads(count_cores());
-  if (flop_ <= kWholeFlop && largest_operand(call_) <= kWholeElements) {
-    Team& team = flop_ <= kSerialFlop ? static_cast<Team&>(alone) : threads;
+  const bool is_small = flop_ <= kWholeFlop && largest_operand(call_) <= kWholeElements;
+  ThreadTeam team(is_small && flop_ <= kSerialFlop ? 1 : count_cores());
+  if (is_small) {
     expected_ = evaluate(call_, begin_, input, team);
-    if (!expected_) return;
-    expected_from_ = "plain loops";
-    std::size_t next = 0;
-    for (const OperandDesc& desc : call_.outputs)
-      if (!desc.is_absent) put_as_it_lies(desc, (*expected_)[next++]);
+    if (expected_) expected_from_ = "plain loops";
     return;
   }
   const auto add_sample = [&](std::int64_t first, KernelCall call) {
-    auto expected = evaluate(call, first, input, threads);
-    if (!expected) return;
-    std::size_t next = 0;
-    for (std::size_t i = 0; i < call.outputs.size(); ++i) {
-      if (call.outputs[i].is_absent) continue;
-      if (is_in_one_piece(call_.outputs[i])) put_as_it_lies(call.outputs[i], (*expected)[next]);
-      ++next;
-    }
-    samples_.push_back({first, std::move(call), std::move(*expected)});
+    if (auto expected = evaluate(call, first, input, team))
+      samples_.push_back({first, std::move(call), std::move(*expected)});
   };
   if (end_ - begin_ > 1 && is_splittable(graph_, id_)) {
     for (const std::int64_t item : {begin_, end_ - 1})

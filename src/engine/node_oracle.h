@@ -42,6 +42,7 @@ class NodeOracle {
   void ask_plain_loops(const Address& input);
   std::optional<Tensor> read_input(const KernelCall& call, std::size_t i, std::int64_t first,
                                    const Address& input) const;
+  /// Results as they lie, where all results lie in one piece.
   std::optional<std::vector<Tensor>> evaluate(const KernelCall& call, std::int64_t first,
                                               const Address& input, Team& team) const;
   Tensor read_row_major(ValueId id, const OperandDesc& desc, std::int64_t first,

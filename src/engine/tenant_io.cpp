@@ -1,7 +1,7 @@
 #include "engine/tenant_io.h"
 
 #include <algorithm>
-#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "base/error.h"
@@ -47,12 +47,8 @@ std::vector<BoxCopy> boxes_of(const OperandDesc& desc) {
 
 void copy_on_team(const TensorView& from, const TensorView& to, BoxCopy box) {
   constexpr std::int64_t kSerialElements = 1 << 18;  // threads take as long to begin
-  if (to.num_elements() < kSerialElements) {
-    SerialTeam alone;
-    return copy_box(from, to, std::move(box), alone);
-  }
-  ThreadTeam threads(count_cores());
-  copy_box(from, to, std::move(box), threads);
+  ThreadTeam team(to.num_elements() < kSerialElements ? 1 : count_cores());
+  copy_box(from, to, std::move(box), team);
 }
 
 /// The descriptor of a whole value.
@@ -97,6 +93,16 @@ std::size_t extent_bytes(const OperandDesc& desc) {
   return static_cast<std::size_t>(last + 1) * size_of(desc.dtype);
 }
 
+Tensor download_row_major(Device& device, const OperandDesc& desc, const std::byte* place) {
+  Tensor dense(desc.dtype, desc.shape);
+  if (dense.size_bytes() == 0) return dense;
+  const std::size_t bytes = extent_bytes(desc);
+  const auto placed = std::make_unique_for_overwrite<std::byte[]>(bytes);
+  device.download(placed.get(), place, bytes);
+  gather_row_major(desc, placed.get(), dense.mutable_bytes());
+  return dense;
+}
+
 void upload_input(Device& device, const PlacedTenant& tenant, ValueId input, const Tensor& value) {
   const OperandDesc desc = describe_value(tenant.graph(), input);
   std::byte* to = tenant.storage(input) + chunk_offset_bytes(tenant.graph(), input, 0);
@@ -117,16 +123,10 @@ Tensor download_value(Device& device, const PlacedTenant& tenant, ValueId id) {
   const Value& storage = graph.value(graph.root_of(id));
   if (storage.constant && graph.root_of(id) == id) return *storage.constant;
   const OperandDesc desc = describe_value(graph, id);
-  Tensor tensor(desc.dtype, desc.shape);
-  if (tensor.size_bytes() == 0) return tensor;
   const std::size_t offset = chunk_offset_bytes(graph, id, 0);
-  if (storage.constant) {
-    gather_row_major(desc, storage.constant->bytes() + offset, tensor.mutable_bytes());
-    return tensor;
-  }
-  std::vector<std::byte> placed(extent_bytes(desc));
-  device.download(placed.data(), tenant.storage(id) + offset, placed.size());
-  gather_row_major(desc, placed.data(), tensor.mutable_bytes());
+  if (!storage.constant) return download_row_major(device, desc, tenant.storage(id) + offset);
+  Tensor tensor(desc.dtype, desc.shape);
+  gather_row_major(desc, storage.constant->bytes() + offset, tensor.mutable_bytes());
   return tensor;
 }
 

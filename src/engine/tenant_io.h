@@ -17,6 +17,8 @@ namespace gacer {
 /// at `placed`.
 void gather_row_major(const OperandDesc& desc, const std::byte* placed, std::byte* dense);
 void scatter_row_major(const OperandDesc& desc, const std::byte* dense, std::byte* placed);
+/// An operand whose first element lies at `place` on the device.
+Tensor download_row_major(Device& device, const OperandDesc& desc, const std::byte* place);
 /// Bytes from the first element of an operand to the end of its last one.
 std::size_t extent_bytes(const OperandDesc& desc);
 

@@ -196,27 +196,32 @@ void store_f32(const TensorView& view, std::int64_t index, float value) {
   }
 }
 
+namespace {
+
+std::byte* address_of(const TensorView& view, std::int64_t index) {
+  return view.data + index * static_cast<std::int64_t>(size_of(view.dtype));
+}
+
+}  // namespace
+
 void load_f32(const TensorView& view, std::int64_t first, std::span<float> values) {
-  convert_numbers(view.dtype, view.data + first * static_cast<std::int64_t>(size_of(view.dtype)),
-                  DType::kF32, reinterpret_cast<std::byte*>(values.data()),
+  convert_numbers(view.dtype, address_of(view, first), DType::kF32,
+                  reinterpret_cast<std::byte*>(values.data()),
                   static_cast<std::int64_t>(values.size()));
 }
 
 void store_f32(const TensorView& view, std::int64_t first, std::span<const float> values) {
   convert_numbers(DType::kF32, reinterpret_cast<const std::byte*>(values.data()), view.dtype,
-                  view.data + first * static_cast<std::int64_t>(size_of(view.dtype)),
-                  static_cast<std::int64_t>(values.size()));
+                  address_of(view, first), static_cast<std::int64_t>(values.size()));
 }
 
 void convert_floats(const TensorView& from, const TensorView& to, Team& team) {
   constexpr std::int64_t kBlock = 1 << 15;  // so few are converted on the calling thread
   require(from.num_elements() == to.num_elements(), "convert {} to {}", from.shape.to_string(),
           to.shape.to_string());
-  const auto from_size = static_cast<std::int64_t>(size_of(from.dtype));
-  const auto to_size = static_cast<std::int64_t>(size_of(to.dtype));
   team.parallel_for(from.num_elements(), kBlock, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; i += kBlock)
-      convert_numbers(from.dtype, from.data + i * from_size, to.dtype, to.data + i * to_size,
+      convert_numbers(from.dtype, address_of(from, i), to.dtype, address_of(to, i),
                       std::min(kBlock, end - i));
   });
 }

@@ -128,7 +128,7 @@ class BenchGpuShell(unittest.TestCase):
     def test_no_more_than_the_time_that_is_left_is_given(self):
         code, calls = self.call("", "0")
         self.assertEqual(code, 1, "PyTorch's candidates are not tuned")
-        self.assertIn("--missing --seconds 0", calls[-1])
+        self.assertIn("--missing --seconds 0 --device ", calls[-1])
 
 
 if __name__ == "__main__":
