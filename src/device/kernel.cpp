@@ -2,6 +2,7 @@
 
 #include "base/dtype.h"
 #include "base/error.h"
+#include "ops/op_def.h"
 
 namespace gacer {
 namespace {
@@ -90,6 +91,13 @@ KernelCall make_call(const Graph& graph, const Node& node, Precision precision,
 KernelCall make_call(const Graph& graph, NodeId node_id, Precision precision,
                      std::optional<ChunkRange> chunk) {
   return make_call(graph, graph.node(node_id), precision, chunk);
+}
+
+std::string row_signature(const Graph& graph, NodeId node, Precision precision) {
+  std::string signature = op_signature(graph, node);
+  if (graph.batch > 1 && !is_splittable(graph, node)) signature += fmt::format("/b{}", graph.batch);
+  if (precision == Precision::kTF32) signature += "/tf32";
+  return signature;
 }
 
 std::size_t chunk_offset_bytes(const Graph& graph, ValueId id, std::int64_t first_item) {

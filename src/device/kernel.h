@@ -100,6 +100,11 @@ KernelCall make_call(const Graph& graph, NodeId node, Precision precision,
 KernelCall make_call(const Graph& graph, const Node& node, Precision precision,
                      std::optional<ChunkRange> chunk = std::nullopt);
 
+/// Profile rows of a node are found by this: op_signature(), the batch when the node cannot be cut
+/// (its signature is per item, but it always runs whole), and the arithmetic where the types do not
+/// tell it (tf32).
+std::string row_signature(const Graph& graph, NodeId node, Precision precision);
+
 /// Bytes from a value's storage to the first element of a chunk. A slice's storage is its root's:
 /// the slice's own place is part of the result.
 std::size_t chunk_offset_bytes(const Graph& graph, ValueId value, std::int64_t first_item);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -37,6 +38,16 @@ std::string failed_plan_path(const ProfileDb& db) {
 std::size_t count_quarantined(const ProfileTable& rows) {
   const std::vector<ProfileRow> all = rows.all();
   return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), is_quarantined));
+}
+
+/// Whether there is a node without any row, rejected ones counted.
+bool has_unmeasured_node(const Problem& problem, const ProfileTable& rows) {
+  for (const ProblemTenant& tenant : problem.tenants)
+    for (const ProblemNode& node : tenant.nodes)
+      if (!rows.has(node.signature, node.batch) &&
+          rows.rejected(node.signature, node.batch).empty())
+        return true;
+  return false;
 }
 
 ErrorKind kind_of(const MeasuringEnd& end) {
@@ -187,12 +198,15 @@ void EngineCore::profile_in_child() {
   listening.is_cancelled = options_.is_cancelled;
   int set_aside = 0;
   int unexplained = 0;
+  bool is_second = false;
   while (!is_measured_out_ && !missing_rows().empty()) {
     const MeasuringEnd end = run_measuring_process(options_.measuring_command, listening);
     const std::size_t before = count_quarantined(rows_);
     rows_ = db_->load(profile_key());
     // A node that nothing runs is reported by the one who asked.
     if (end.how == How::kDone || end.exit_code == exit_code(ErrorKind::kUnsupported)) {
+      // Rows that it found may since have been forgotten by another user of the file.
+      if (!std::exchange(is_second, true) && has_unmeasured_node(problem_, rows_)) continue;
       is_measured_out_ = true;
       return;
     }

@@ -96,7 +96,7 @@ class TenantProblem {
     ProblemNode node;
     node.name = first_output_name(graph_, id);
     node.op = graph_.node(id).op;
-    node.signature = row_signature(graph_, id, can_split(id));
+    node.signature = row_signature(graph_, id, tenant_.precision);
     if (can_split(id))
       node.batch = graph_.batch;
     else
@@ -160,12 +160,6 @@ class TenantProblem {
 
 ProblemTenant make_problem_tenant(const PlacedTenant& tenant) {
   return TenantProblem(tenant).make();
-}
-
-std::string row_signature(const Graph& graph, NodeId node, bool is_splittable) {
-  std::string signature = op_signature(graph, node);
-  if (!is_splittable && graph.batch > 1) signature += fmt::format("/b{}", graph.batch);
-  return signature;
 }
 
 }  // namespace gacer

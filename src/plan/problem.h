@@ -34,7 +34,7 @@ struct DataEdge {
 struct ProblemNode {
   std::string name;  ///< of its first output
   std::string op;
-  std::string signature;        ///< op_signature(): rows are found by it
+  std::string signature;        ///< row_signature(): rows are found by it
   std::int64_t batch = 1;       ///< items; 1 when it cannot be split
   std::string no_split_reason;  ///< empty when batch > 1 or split is possible
   std::vector<DataEdge> inputs;

@@ -11,7 +11,7 @@ namespace gacer {
 
 /// One measured way to run a node or chunk. Milliseconds of one call.
 struct ProfileRow {
-  std::string signature;   ///< op_signature()
+  std::string signature;   ///< row_signature()
   std::int64_t items = 1;  ///< chunk size in batch items
   std::string variant;     ///< variant key
   int width = 1;           ///< groups of the budget it was measured on

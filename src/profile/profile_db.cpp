@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Raise when the columns or the meaning of a column changes.
-constexpr int kSchema = 1;
+constexpr int kSchema = 2;
 // "GACR": tells our files from other SQLite files.
 constexpr int kApplicationId = 0x47414352;
 constexpr int kBusyTimeoutMs = 10000;

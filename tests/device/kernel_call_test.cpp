@@ -41,6 +41,20 @@ void make_slice(Graph& graph, ValueId id) {
   graph.value(id).slice_of = SliceOf{root_id, 1, 16};
 }
 
+TEST(RowSignature, TellsArithmeticApartThatTypesDoNot) {
+  const Graph graph = relu_graph();
+  EXPECT_EQ(row_signature(graph, 0, Precision::kF32), op_signature(graph, 0));
+  EXPECT_NE(row_signature(graph, 0, Precision::kTF32), row_signature(graph, 0, Precision::kF32));
+}
+
+TEST(RowSignature, HasTheBatchOfWhatRunsWhole) {
+  Graph four = relu_graph();
+  for (const ValueId id : {four.inputs[0], four.outputs[0]}) four.value(id).batch.reset();
+  Graph eight = four;
+  eight.batch = 8;
+  EXPECT_NE(row_signature(four, 0, Precision::kF32), row_signature(eight, 0, Precision::kF32));
+}
+
 TEST(DenseStrides, FollowTheLayout) {
   const Shape shape{4, 20, 3, 5};
   EXPECT_EQ(dense_strides(shape, Layout::kRowMajor), (Strides{300, 15, 5, 1}));

@@ -197,6 +197,15 @@ TEST_F(ProfileInChild, RowsComeFromTheProcess) {
   EXPECT_GT(core.rows().size(), 0U);
 }
 
+TEST_F(ProfileInChild, RowsThatAreGoneAreAskedForOnceMore) {
+  const std::filesystem::path runs = folder / "runs";
+  options.measuring_command = shell("echo x >> '" + runs.string() + "'");
+  EngineCore core(options);
+  add_net(core);
+  expect_error(ErrorKind::kUnsupported, "no row in the profile", [&] { core.profile(); });
+  EXPECT_EQ(std::filesystem::file_size(runs), 4U) << "two lines";
+}
+
 TEST_F(ProfileInChild, AProcessThatCannotBeginIsReplacedByThisOne) {
   std::string warning;
   options.on_warning = [&](const std::string& text) { warning += text; };

@@ -92,7 +92,7 @@ Result<void> SimKernels::supports(const KernelCall& call) const {
 }
 
 std::vector<std::string> SimKernels::variants(const KernelCall& call, int width) const {
-  const std::string signature = op_signature(call.graph, id_of(call));
+  const std::string signature = row_signature(call.graph, id_of(call), call.precision);
   // A node that cannot be split has rows of one item, whatever its outputs look like.
   auto rows = recording_->rows.rows(signature, items_of(call));
   if (rows.empty()) rows = recording_->rows.rows(signature, 1);
@@ -105,7 +105,7 @@ std::vector<std::string> SimKernels::variants(const KernelCall& call, int width)
 }
 
 std::unique_ptr<Kernel> SimKernels::prepare(const KernelCall& call, const std::string& key) const {
-  const std::string signature = op_signature(call.graph, id_of(call));
+  const std::string signature = row_signature(call.graph, id_of(call), call.precision);
   for (const std::int64_t items : {items_of(call), std::int64_t{1}}) {
     for (const ProfileRow& row : recording_->rows.rows(signature, items)) {
       if (row.variant != key) continue;
