@@ -1,6 +1,7 @@
 #include "report/summary.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -34,7 +35,9 @@ std::string describe_guard(const Comparison& comparison) {
           ? fmt::format(" of the {} ms that count", format_ms(*comparison.guard_noise_ms))
           : std::string();
   const double gain = *comparison.guard_gain_ms;
-  if (gain <= 0) return fmt::format(" (the best lost {} ms)", format_ms(-gain));
+  constexpr double kNanosecond = 1e-6;
+  if (std::abs(gain) < kNanosecond) return " (the best took as long)";
+  if (gain < 0) return fmt::format(" (the best lost {} ms)", format_ms(-gain));
   return fmt::format(" (the best gained {} ms{})", format_ms(gain), needed);
 }
 

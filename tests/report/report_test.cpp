@@ -186,6 +186,8 @@ TEST(ReportSummary, SaysWhenTheSimplePolicyIsUsed) {
                 "ms that count), so the simple one is used."));
   comparison.guard_gain_ms = -1.5;
   EXPECT_THAT(summary_sentence(comparison), HasSubstr("(the best lost 1.50 ms)"));
+  comparison.guard_gain_ms = 0;
+  EXPECT_THAT(summary_sentence(comparison), HasSubstr("(the best took as long)"));
   comparison.guard_gain_ms.reset();
   EXPECT_THAT(summary_sentence(comparison), HasSubstr("beyond the noise, so the simple one"));
 }

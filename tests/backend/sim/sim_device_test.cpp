@@ -182,6 +182,37 @@ TEST(SimKernels, OfferRecordedVariants) {
   EXPECT_TRUE(kernels.variants(make_call(graph, id, Precision::kF32), 1).empty());
 }
 
+TEST(SimKernels, FindRowsOfWhatRunsWholeAndOfItsArithmetic) {
+  Graph graph;
+  graph.batch = 2;
+  Value y;
+  y.shape = Shape{2, 8};
+  Node node;
+  node.op = "Sigmoid";
+  node.inputs = {graph.add_input("x", DType::kF32, Shape{2, 8})};  // no batch axis: never cut
+  node.outputs = {graph.add_value(y)};
+  const NodeId id = graph.add_node(node);
+
+  Recording recording;
+  recording.device = test::synthetic_device("cuda", 2);
+  recording.widths = {1, 2};
+  ProfileRow row;
+  row.solo_ms = 1;
+  for (const Precision precision : {Precision::kF32, Precision::kTF32}) {
+    row.signature = row_signature(graph, id, precision);
+    row.variant = to_string(precision);
+    recording.rows.add(row);
+  }
+  SimDevice device(recording);
+  const KernelImpl& kernels = *device.kernels()[0];
+  for (const Precision precision : {Precision::kF32, Precision::kTF32}) {
+    const KernelCall call = make_call(graph, id, precision);
+    const std::string key = to_string(precision);
+    EXPECT_EQ(kernels.variants(call, 1), std::vector<std::string>{key});
+    EXPECT_NE(kernels.prepare(call, key), nullptr);
+  }
+}
+
 TEST(SimKernels, SayYesToFormsOnTheWayToARecordedOne) {
   Graph graph;
   const ValueId x = graph.add_input("x", DType::kF32, Shape{2, 8, 4, 4});
