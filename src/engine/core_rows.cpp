@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <set>
-#include <utility>
 
 #include <fmt/ranges.h>
 
@@ -198,7 +197,7 @@ void EngineCore::profile_in_child() {
   listening.is_cancelled = options_.is_cancelled;
   int set_aside = 0;
   int unexplained = 0;
-  bool is_second = false;
+  bool was_asked_again = false;
   while (!is_measured_out_ && !missing_rows().empty()) {
     const MeasuringEnd end = run_measuring_process(options_.measuring_command, listening);
     const std::size_t before = count_quarantined(rows_);
@@ -206,7 +205,10 @@ void EngineCore::profile_in_child() {
     // A node that nothing runs is reported by the one who asked.
     if (end.how == How::kDone || end.exit_code == exit_code(ErrorKind::kUnsupported)) {
       // Rows that it found may since have been forgotten by another user of the file.
-      if (!std::exchange(is_second, true) && has_unmeasured_node(problem_, rows_)) continue;
+      if (!was_asked_again && has_unmeasured_node(problem_, rows_)) {
+        was_asked_again = true;
+        continue;
+      }
       is_measured_out_ = true;
       return;
     }

@@ -177,8 +177,9 @@ std::string print_graph(const Graph& graph);
 std::string fingerprint(const Graph& graph);
 
 /// 16 hex digits naming what a node computes *per batch item*: op, attributes, post-ops, types,
-/// shapes (batch taken out), layouts, which inputs are constant. Nodes with one signature can share
-/// profile rows; the chunk size is a separate part of a row's key.
+/// shapes (batch taken out), layouts, which inputs are constant. Nodes with one signature and
+/// arithmetic can share profile rows (row_signature()); the chunk size is a separate part of a
+/// row's key.
 std::string op_signature(const Graph& graph, NodeId node);
 
 /// Operator, layout and shape of its first output, post-operations:

@@ -134,8 +134,8 @@ TEST(SimDevice, OpensByFileName) {
   EXPECT_THROW(open_device("sim"), Error);
 }
 
-/// A graph of one convolution-like product with a recorded row.
-TEST(SimKernels, OfferRecordedVariants) {
+/// Sigmoid from "x" to "y", both [2, 8] of two items.
+Graph sigmoid_graph() {
   Graph graph;
   graph.batch = 2;
   const ValueId x = graph.add_input("x", DType::kF32, Shape{2, 8});
@@ -144,14 +144,19 @@ TEST(SimKernels, OfferRecordedVariants) {
   y.name = "y";
   y.shape = Shape{2, 8};
   y.batch = BatchAxis{};
-  const ValueId out = graph.add_value(y);
   Node node;
   node.op = "Sigmoid";
   node.name = "n";
   node.inputs = {x};
-  node.outputs = {out};
-  const NodeId id = graph.add_node(node);
-  graph.outputs = {out};
+  node.outputs = {graph.add_value(y)};
+  graph.add_node(node);
+  graph.outputs = node.outputs;
+  return graph;
+}
+
+TEST(SimKernels, OfferRecordedVariants) {
+  Graph graph = sigmoid_graph();
+  const NodeId id = 0;
 
   Recording recording;
   recording.device = test::synthetic_device("cpu", 2);
@@ -183,15 +188,10 @@ TEST(SimKernels, OfferRecordedVariants) {
 }
 
 TEST(SimKernels, FindRowsOfWhatRunsWholeAndOfItsArithmetic) {
-  Graph graph;
-  graph.batch = 2;
-  Value y;
-  y.shape = Shape{2, 8};
-  Node node;
-  node.op = "Sigmoid";
-  node.inputs = {graph.add_input("x", DType::kF32, Shape{2, 8})};  // no batch axis: never cut
-  node.outputs = {graph.add_value(y)};
-  const NodeId id = graph.add_node(node);
+  Graph graph = sigmoid_graph();
+  const NodeId id = 0;
+  for (const ValueId value : {graph.inputs[0], graph.outputs[0]})
+    graph.value(value).batch.reset();  // never cut
 
   Recording recording;
   recording.device = test::synthetic_device("cuda", 2);
